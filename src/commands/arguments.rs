@@ -1,0 +1,155 @@
+//! The one reader of arguments: bytes in, checked values out.
+//!
+//! All arguments are bytes and never assumed to be text. Integers follow
+//! Redis's own rules.
+
+use crate::error::Error;
+use crate::lock::{Token, Ttl, OWNER_BYTES_MOST};
+
+/// The words of a call, read from the front.
+#[derive(Debug)]
+pub struct Arguments<'a> {
+    words: &'a [&'a [u8]],
+    ttl_most: Ttl,
+}
+
+impl<'a> Arguments<'a> {
+    /// The words behind the command's name and key. `ttl_most` is the longest
+    /// lease that a client may ask for.
+    pub fn new(words: &'a [&'a [u8]], ttl_most: Ttl) -> Self {
+        Self { words, ttl_most }
+    }
+
+    /// The next word, if there is one: the name of an option.
+    pub fn option(&mut self) -> Option<&'a [u8]> {
+        let (&first, rest) = self.words.split_first()?;
+        self.words = rest;
+        Some(first)
+    }
+
+    fn word(&mut self) -> Result<&'a [u8], Error> {
+        self.option().ok_or(Error::Syntax)
+    }
+
+    /// An owner: 1 to 512 bytes.
+    pub fn owner(&mut self) -> Result<&'a [u8], Error> {
+        let owner = self.word()?;
+        if (1..=OWNER_BYTES_MOST).contains(&owner.len()) {
+            Ok(owner)
+        } else {
+            Err(Error::OwnerLength)
+        }
+    }
+
+    /// The length of a lease that a client asks for.
+    pub fn ttl(&mut self) -> Result<Ttl, Error> {
+        let out_of_range = Error::TtlOutOfRange(self.ttl_most);
+        let ttl = self.ttl_of_effect()?.ok_or(out_of_range)?;
+        if ttl <= self.ttl_most {
+            Ok(ttl)
+        } else {
+            Err(out_of_range)
+        }
+    }
+
+    /// The length of a lease, whatever this server allows its own clients.
+    pub fn ttl_of_effect(&mut self) -> Result<Option<Ttl>, Error> {
+        let ms = self.integer()?;
+        Ok(u64::try_from(ms).ok().and_then(Ttl::from_ms))
+    }
+
+    /// A fencing token.
+    pub fn token(&mut self) -> Result<Token, Error> {
+        let number = self.integer()?;
+        u64::try_from(number)
+            .ok()
+            .and_then(Token::new)
+            .ok_or(Error::TokenOutOfRange)
+    }
+
+    /// An integer.
+    pub fn integer(&mut self) -> Result<i64, Error> {
+        integer(self.word()?).ok_or(Error::NotAnInteger)
+    }
+
+    /// That there are no more words.
+    pub fn end(&self) -> Result<(), Error> {
+        if self.words.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Syntax)
+        }
+    }
+}
+
+/// An integer as Redis reads them: decimal digits, with one `-` in front of a
+/// number below zero; no spaces, no `+`, no leading zeros, no exponent; at most
+/// 64 bits.
+pub fn integer(word: &[u8]) -> Option<i64> {
+    let (digits, is_negative) = match word.split_first()? {
+        (b'-', rest) => (rest, true),
+        _ => (word, false),
+    };
+    match digits {
+        [b'0'] if !is_negative => return Some(0),
+        [b'1'..=b'9', ..] => {}
+        _ => return None,
+    }
+    // Counted below zero, where i64 has one number more.
+    let negated = digits.iter().try_fold(0_i64, |number, &digit| {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))
+    })?;
+    if is_negative {
+        Some(negated)
+    } else {
+        negated.checked_neg()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::integer;
+
+    #[test]
+    fn integers_read_as_redis_reads_them() {
+        let good: [(&[u8], i64); 8] = [
+            (b"0", 0),
+            (b"1", 1),
+            (b"-1", -1),
+            (b"30000", 30_000),
+            (b"9007199254740991", (1 << 53) - 1),
+            (b"9223372036854775807", i64::MAX),
+            (b"-9223372036854775808", i64::MIN),
+            (b"-10", -10),
+        ];
+        for (word, number) in good {
+            assert_eq!(integer(word), Some(number), "{}", word.escape_ascii());
+        }
+        let bad: [&[u8]; 18] = [
+            b"",
+            b"-",
+            b"+1",
+            b" 1",
+            b"1 ",
+            b"01",
+            b"-0",
+            b"-01",
+            b"00",
+            b"1e3",
+            b"0x10",
+            b"1.0",
+            b"1\0",
+            b"\xff",
+            b"9223372036854775808",
+            b"-9223372036854775809",
+            b"99999999999999999999999999",
+            b"--1",
+        ];
+        for word in bad {
+            assert_eq!(integer(word), None, "{}", word.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The effects: what a master tells its replicas and its log. They say what
+//! happened, never what was asked, so applying them needs no clock but the
+//! reader's own and no configuration.
+//!
+//! ```text
+//! LOCK._GRANT   key owner token ttl-ms tolerates delay-ms
+//! LOCK._END     key owner token
+//! LOCK._CEILING ceiling largest-ttl-ms
+//! ```
+//!
+//! `tolerates` is how many holders the hold allows, itself included, and
+//! `delay-ms` how long it cools after its end. This version grants exclusive
+//! holds without cooling: 1 and 0, and nothing else.
+
+use super::{Arguments, Command, Error, Kind, Request};
+use crate::lock::token::Cover;
+use std::ffi::CStr;
+
+/// Says that a hold is new, or that its lease or token moved.
+pub const GRANT: &CStr = c"LOCK._GRANT";
+/// Says that a hold is over.
+pub const END: &CStr = c"LOCK._END";
+/// Says that no token above this one is issued.
+pub const CEILING: &CStr = c"LOCK._CEILING";
+
+/// Effects are always applied: they are not subject to memory limits.
+const FLAGS: &CStr = c"write fast";
+
+pub(super) const GRANT_COMMAND: Command = Command {
+    name: c"lock._grant",
+    flags: FLAGS,
+    arity: 7,
+    kind: Kind::Effect,
+    summary: c"Internal: a master says that a lock is held.",
+    complexity: c"O(log N) where N is the number of leases held on the server",
+    parse: parse_grant,
+};
+
+pub(super) const END_COMMAND: Command = Command {
+    name: c"lock._end",
+    flags: FLAGS,
+    arity: 4,
+    kind: Kind::Effect,
+    summary: c"Internal: a master says that a hold is over.",
+    complexity: c"O(log N) where N is the number of leases held on the server",
+    parse: parse_end,
+};
+
+pub(super) const CEILING_COMMAND: Command = Command {
+    name: c"lock._ceiling",
+    flags: FLAGS,
+    arity: 3,
+    kind: Kind::KeylessEffect,
+    summary: c"Internal: a master says that it issues no token above this one.",
+    complexity: c"O(1)",
+    parse: parse_ceiling,
+};
+
+fn parse_grant<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+    let owner = arguments.owner()?;
+    let token = arguments.token()?;
+    let ttl = arguments.ttl_of_effect()?.ok_or(Error::NotAnInteger)?;
+    let tolerates = arguments.integer()?;
+    let delay_ms = arguments.integer()?;
+    arguments.end()?;
+    if (tolerates, delay_ms) != (1, 0) {
+        return Err(Error::EffectUnknown);
+    }
+    Ok(Request::Grant { owner, token, ttl })
+}
+
+fn parse_end<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+    let request = Request::End {
+        owner: arguments.owner()?,
+        token: arguments.token()?,
+    };
+    arguments.end()?;
+    Ok(request)
+}
+
+fn parse_ceiling<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+    let ceiling = arguments.token()?;
+    let ttl_most = arguments.ttl_of_effect()?.ok_or(Error::NotAnInteger)?;
+    arguments.end()?;
+    Ok(Request::Ceiling(Cover { ceiling, ttl_most }))
+}

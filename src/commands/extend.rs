@@ -1,0 +1,30 @@
+//! `LOCK.EXTEND key owner ttl-ms [TOKEN token | RAISE token]`
+
+use super::{Arguments, Command, Error, ExtendOption, Kind, Request};
+
+pub(super) const COMMAND: Command = Command {
+    name: c"lock.extend",
+    flags: c"write fast",
+    arity: -4,
+    kind: Kind::Write,
+    summary: c"Moves the end of a lease further away; with RAISE, also its fencing token up.",
+    complexity: c"O(log N) where N is the number of leases held on the server",
+    parse,
+};
+
+fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+    let owner = arguments.owner()?;
+    let ttl = arguments.ttl()?;
+    let option = match arguments.option() {
+        None => ExtendOption::None,
+        Some(word) if word.eq_ignore_ascii_case(b"TOKEN") => {
+            ExtendOption::Token(arguments.token()?)
+        }
+        Some(word) if word.eq_ignore_ascii_case(b"RAISE") => {
+            ExtendOption::Raise(arguments.token()?)
+        }
+        Some(_) => return Err(Error::Syntax),
+    };
+    arguments.end()?;
+    Ok(Request::Extend { owner, ttl, option })
+}

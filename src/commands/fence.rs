@@ -1,0 +1,23 @@
+//! `LOCK.FENCE key [token]`
+
+use super::{Arguments, Command, Error, Kind, Request};
+
+pub(super) const COMMAND: Command = Command {
+    name: c"lock.fence",
+    flags: c"readonly fast",
+    arity: -2,
+    kind: Kind::Read,
+    summary: c"Returns the lowest live fencing token of a lock, or whether a given token is live.",
+    complexity: c"O(1)",
+    parse,
+};
+
+fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+    let token = if arguments.end().is_ok() {
+        None
+    } else {
+        Some(arguments.token()?)
+    };
+    arguments.end()?;
+    Ok(Request::Fence { token })
+}

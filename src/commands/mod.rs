@@ -1,0 +1,181 @@
+//! Text in, text out: the syntax of each command, and what it asks of the rules.
+//!
+//! One file a command. Each says what the command is called, how many arguments
+//! it takes and how they read; none decides anything about locks (that is
+//! `src/lock`), and none calls the server (that is `src/redis`). The commands
+//! that start with an underscore are *effects*: what a master tells its replicas
+//! and its log. Clients cannot send them.
+
+#![forbid(unsafe_code)]
+
+mod acquire;
+pub mod arguments;
+mod effects;
+mod extend;
+mod fence;
+mod release;
+
+use crate::error::Error;
+use crate::lock::{Answer, Event, Extension, Place, Token, Ttl, WallTime};
+use std::ffi::CStr;
+
+pub use effects::{CEILING, END, GRANT};
+
+/// A command as the server is told of it.
+pub struct Command {
+    /// The name, in lower case as Redis's own.
+    pub name: &'static CStr,
+    /// Flags for the server, as `COMMAND INFO` lists them.
+    pub flags: &'static CStr,
+    /// The number of words including the name; negative: at least so many.
+    pub arity: i8,
+    /// Who may send it, and what it does to its key.
+    pub kind: Kind,
+    /// One line on what it does.
+    pub summary: &'static CStr,
+    /// What it costs.
+    pub complexity: &'static CStr,
+    /// Reads the words behind the name, the key included.
+    pub parse: for<'a> fn(&mut Arguments<'a>) -> Result<Request<'a>, Error>,
+}
+
+/// Who may send a command, and what it does to its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A client; may change its key.
+    Write,
+    /// A client; only looks at its key.
+    Read,
+    /// A master or a file; changes its key.
+    Effect,
+    /// A master or a file; has no key.
+    KeylessEffect,
+}
+
+pub use arguments::Arguments;
+
+/// Every command of the module.
+pub static COMMANDS: [Command; 7] = [
+    acquire::COMMAND,
+    release::COMMAND,
+    extend::COMMAND,
+    fence::COMMAND,
+    effects::GRANT_COMMAND,
+    effects::END_COMMAND,
+    effects::CEILING_COMMAND,
+];
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum Request<'a> {
+    /// `LOCK.ACQUIRE`
+    Acquire {
+        /// For whom.
+        owner: &'a [u8],
+        /// For how long.
+        ttl: Ttl,
+    },
+    /// `LOCK.RELEASE`
+    Release {
+        /// Whose.
+        owner: &'a [u8],
+        /// Only the hold with this token.
+        token: Option<Token>,
+    },
+    /// `LOCK.EXTEND`
+    Extend {
+        /// Whose.
+        owner: &'a [u8],
+        /// For how long.
+        ttl: Ttl,
+        /// What else.
+        option: ExtendOption,
+    },
+    /// `LOCK.FENCE`
+    Fence {
+        /// This token, or the lowest.
+        token: Option<Token>,
+    },
+    /// `LOCK._GRANT`
+    Grant {
+        /// By whom the lock is held.
+        owner: &'a [u8],
+        /// With which token.
+        token: Token,
+        /// For how long from now.
+        ttl: Ttl,
+    },
+    /// `LOCK._END`
+    End {
+        /// Whose hold is over.
+        owner: &'a [u8],
+        /// With which token.
+        token: Token,
+    },
+    /// `LOCK._CEILING`
+    Ceiling(crate::lock::token::Cover),
+}
+
+/// The option of `LOCK.EXTEND`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtendOption {
+    /// None was given.
+    None,
+    /// `TOKEN token`
+    Token(Token),
+    /// `RAISE token`
+    Raise(Token),
+}
+
+impl<'a> Request<'a> {
+    /// The event that the request is for the rules. The wall clock is read only
+    /// where the rules need it.
+    pub fn into_event(self, at: Place<'a>, wall: impl FnOnce() -> WallTime) -> Event<'a> {
+        match self {
+            Self::Acquire { owner, ttl } => Event::Acquire { at, owner, ttl },
+            Self::Release { owner, token } => Event::Release { at, owner, token },
+            Self::Extend { owner, ttl, option } => Event::Extend {
+                at,
+                owner,
+                ttl,
+                extension: match option {
+                    ExtendOption::None => Extension::Plain(None),
+                    ExtendOption::Token(token) => Extension::Plain(Some(token)),
+                    ExtendOption::Raise(token) => Extension::Raise(token, wall()),
+                },
+            },
+            Self::Fence { token } => Event::Fence { at, token },
+            Self::Grant { owner, token, ttl } => Event::ApplyGrant {
+                at,
+                owner,
+                token,
+                ttl,
+            },
+            Self::End { owner, token } => Event::ApplyEnd { at, owner, token },
+            Self::Ceiling(cover) => Event::ApplyCover(cover),
+        }
+    }
+}
+
+/// A reply, as the client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// A number.
+    Integer(i64),
+    /// nil.
+    Null,
+}
+
+/// What the client is told of an answer of the rules.
+pub fn reply(answer: Answer) -> Result<Reply, Error> {
+    match answer {
+        // A token is below 2^53.
+        Answer::Token(token) => Ok(Reply::Integer(token.get() as i64)),
+        Answer::NoToken => Ok(Reply::Null),
+        Answer::Yes => Ok(Reply::Integer(1)),
+        Answer::No => Ok(Reply::Integer(0)),
+        Answer::RaiseTooFar(most) => Err(Error::RaiseTooFar(most)),
+        Answer::TokensExhausted => Err(Error::TokensExhausted),
+        Answer::OutOfRange => Err(Error::NotAnInteger),
+    }
+}

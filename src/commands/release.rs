@@ -1,0 +1,24 @@
+//! `LOCK.RELEASE key owner [TOKEN token]`
+
+use super::{Arguments, Command, Error, Kind, Request};
+
+pub(super) const COMMAND: Command = Command {
+    name: c"lock.release",
+    flags: c"write fast",
+    arity: -3,
+    kind: Kind::Write,
+    summary: c"Releases a lock that the owner holds.",
+    complexity: c"O(log N) where N is the number of leases held on the server",
+    parse,
+};
+
+fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+    let owner = arguments.owner()?;
+    let token = match arguments.option() {
+        None => None,
+        Some(word) if word.eq_ignore_ascii_case(b"TOKEN") => Some(arguments.token()?),
+        Some(_) => return Err(Error::Syntax),
+    };
+    arguments.end()?;
+    Ok(Request::Release { owner, token })
+}

@@ -1,0 +1,81 @@
+//! Every error reply. The first word is stable and may be matched on; `ERR` and
+//! the wording of what Redis itself would say are Redis's own.
+
+use crate::lock::{Token, Ttl, OWNER_BYTES_MOST};
+use std::fmt;
+
+/// Why a call was refused. A refused call changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Too few or too many arguments; the command's name.
+    Arity(&'static str),
+    /// A word that is not an option here, or an option twice.
+    Syntax,
+    /// Not an integer as Redis writes them, or one that does not fit.
+    NotAnInteger,
+    /// A lease shorter than 1 ms or longer than this.
+    TtlOutOfRange(Ttl),
+    /// A token that cannot be one.
+    TokenOutOfRange,
+    /// An owner of no bytes, or of too many.
+    OwnerLength,
+    /// The key holds something that is not a lock.
+    WrongType,
+    /// The server is a replica.
+    ReadOnly,
+    /// RAISE beyond this token.
+    RaiseTooFar(Token),
+    /// There is no token left to grant.
+    TokensExhausted,
+    /// An effect (`LOCK._…`) that did not come from a master or a file.
+    EffectFromClient,
+    /// An effect of a later version of the module.
+    EffectUnknown,
+    /// A bug in the module; the log says more.
+    Internal,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arity(command) => {
+                write!(out, "ERR wrong number of arguments for '{command}' command")
+            }
+            Self::Syntax => out.write_str("ERR syntax error"),
+            Self::NotAnInteger => out.write_str("ERR value is not an integer or out of range"),
+            Self::TtlOutOfRange(most) => {
+                write!(out, "ERR ttl-ms must be from 1 to {}", most.as_ms())
+            }
+            Self::TokenOutOfRange => {
+                write!(out, "ERR token must be from 1 to {}", Token::MOST.get())
+            }
+            Self::OwnerLength => {
+                write!(out, "ERR owner must be from 1 to {OWNER_BYTES_MOST} bytes")
+            }
+            Self::WrongType => {
+                out.write_str("WRONGTYPE Operation against a key holding the wrong kind of value")
+            }
+            Self::ReadOnly => {
+                out.write_str("READONLY You can't write against a read only replica.")
+            }
+            Self::RaiseTooFar(most) => write!(
+                out,
+                "ERR RAISE goes to at most {}: an hour ahead of this server's clock",
+                most.get()
+            ),
+            Self::TokensExhausted => out.write_str(
+                "ERR no fencing tokens are left: the server's clock was far in the future when \
+                 it started; set it right and restart",
+            ),
+            Self::EffectFromClient => {
+                out.write_str("ERR only a master or a persistence file may send this command")
+            }
+            Self::EffectUnknown => out.write_str(
+                "ERR this hold was granted by a later version of redislock: upgrade replicas first",
+            ),
+            Self::Internal => out.write_str("ERR internal error in redislock, see the server log"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

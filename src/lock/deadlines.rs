@@ -1,0 +1,159 @@
+//! Which lease ends next.
+//!
+//! A heap with four children to a node, in which every entry's place is noted
+//! beside the lock it stands for ([`Places`]), so that a lease that is moved or
+//! released early leaves the queue at once, in O(log n), and leaves nothing
+//! behind. Four children instead of two halve the depth and keep siblings in
+//! one cache line (D. B. Johnson, "Priority queues with update and finding
+//! minimum spanning trees", 1975).
+//!
+//! Entries live in pages, so that growing never copies the queue.
+
+use super::time::BootTime;
+
+/// Where each lock's entry stands in the queue; kept with the locks.
+pub trait Places {
+    /// The place of `slot`'s entry, if it has one.
+    fn place(&self, slot: u32) -> Option<u32>;
+    /// Notes that `slot`'s entry is now at `place`, or nowhere.
+    fn set_place(&mut self, slot: u32, place: Option<u32>);
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    deadline: BootTime,
+    slot: u32,
+}
+
+const CHILDREN: u32 = 4;
+const PAGE: usize = 4_096;
+
+/// The queue.
+#[derive(Debug, Default)]
+pub struct DeadlineQueue {
+    pages: Vec<Vec<Entry>>,
+    length: u32,
+}
+
+impl DeadlineQueue {
+    /// What one lease occupies here.
+    pub const BYTES_PER_ENTRY: usize = size_of::<Entry>();
+
+    /// How many leases are queued.
+    pub fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    /// Whether no lease is queued.
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The lease that ends first: when, and which slot of the table.
+    pub fn first(&self) -> Option<(BootTime, u32)> {
+        (self.length > 0).then(|| {
+            let entry = self.entry(0);
+            (entry.deadline, entry.slot)
+        })
+    }
+
+    /// Queues `slot` at `deadline`, or moves it there.
+    pub fn set(&mut self, slot: u32, deadline: BootTime, places: &mut impl Places) {
+        let entry = Entry { deadline, slot };
+        let place = match places.place(slot) {
+            Some(place) => place,
+            None => self.push(entry),
+        };
+        self.settle(place, entry, places);
+    }
+
+    /// Takes `slot` out of the queue, if it is in.
+    pub fn remove(&mut self, slot: u32, places: &mut impl Places) {
+        let Some(place) = places.place(slot) else {
+            return;
+        };
+        places.set_place(slot, None);
+        let Some(last) = self.pop() else { return };
+        if last.slot != slot {
+            self.settle(place, last, places);
+        }
+    }
+
+    /// Puts `entry` where it belongs, given that everything but `place` is in
+    /// order.
+    fn settle(&mut self, place: u32, entry: Entry, places: &mut impl Places) {
+        let mut place = self.raise(place, entry, places);
+        while let Some((child, least)) = self.least_child(place) {
+            if entry.deadline <= least.deadline {
+                break;
+            }
+            self.write(place, least, places);
+            place = child;
+        }
+        self.write(place, entry, places);
+    }
+
+    /// Moves parents that end later than `entry` down, from `place` upwards.
+    fn raise(&mut self, mut place: u32, entry: Entry, places: &mut impl Places) -> u32 {
+        while place > 0 {
+            let parent = (place - 1) / CHILDREN;
+            let above = self.entry(parent);
+            if above.deadline <= entry.deadline {
+                break;
+            }
+            self.write(place, above, places);
+            place = parent;
+        }
+        place
+    }
+
+    fn least_child(&self, place: u32) -> Option<(u32, Entry)> {
+        let first = place.checked_mul(CHILDREN)?.checked_add(1)?;
+        let end = first.saturating_add(CHILDREN).min(self.length);
+        (first..end)
+            .map(|child| (child, self.entry(child)))
+            .min_by_key(|(_, entry)| entry.deadline)
+    }
+
+    fn entry(&self, place: u32) -> Entry {
+        let place = place as usize;
+        self.pages[place / PAGE][place % PAGE]
+    }
+
+    fn write(&mut self, place: u32, entry: Entry, places: &mut impl Places) {
+        let index = place as usize;
+        self.pages[index / PAGE][index % PAGE] = entry;
+        places.set_place(entry.slot, Some(place));
+    }
+
+    /// Adds `entry` at the end; returns its place there.
+    fn push(&mut self, entry: Entry) -> u32 {
+        let place = self.length;
+        let page = place as usize / PAGE;
+        if page == self.pages.len() {
+            self.pages.push(Vec::with_capacity(PAGE));
+        }
+        self.pages[page].push(entry);
+        self.length += 1;
+        place
+    }
+
+    /// Takes the entry at the end away. One spare page is kept.
+    fn pop(&mut self) -> Option<Entry> {
+        let last = self.length.checked_sub(1)?;
+        let page = last as usize / PAGE;
+        let entry = self.pages[page].pop();
+        self.length = last;
+        self.pages.truncate(page + 2);
+        entry
+    }
+
+    /// Whether every entry ends no earlier than its parent and knows its place.
+    pub fn is_in_order(&self, places: &impl Places) -> bool {
+        (0..self.length).all(|place| {
+            let entry = self.entry(place);
+            let parent = self.entry(place.saturating_sub(1) / CHILDREN);
+            parent.deadline <= entry.deadline && places.place(entry.slot) == Some(place)
+        })
+    }
+}

@@ -1,0 +1,53 @@
+//! What the server must do after a step, in the order of the list.
+//!
+//! The list is closed: the shell matches every case (`src/redis/apply.rs`), and
+//! the tests of the rules compare lists of effects.
+
+use super::bytes::ShortBytes;
+use super::table::LockId;
+use super::time::Ttl;
+use super::token::{Cover, Token};
+
+/// One thing to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send `LOCK._CEILING`: it must reach log and replicas before the grant
+    /// behind it.
+    Cover(Cover),
+    /// The key is to hold this handle.
+    Store(LockId),
+    /// Send `LOCK._GRANT`: the lock's hold is new, or its lease or token moved.
+    /// The lease has `ttl` left.
+    Grant {
+        /// Which lock; its key, owner and token are in the table.
+        lock: LockId,
+        /// What is left of the lease.
+        ttl: Ttl,
+    },
+    /// Send `LOCK._END`: this hold is over, and another one follows.
+    End {
+        /// Who held the lock.
+        owner: ShortBytes,
+        /// With which token.
+        token: Token,
+    },
+    /// Delete the key, if it is still this handle that it holds, send `DEL` and
+    /// tell WATCH: no hold is left.
+    Delete {
+        /// The database.
+        db: u32,
+        /// The key's name.
+        key: ShortBytes,
+        /// The handle, dead by now.
+        lock: LockId,
+    },
+    /// The set of holders, or a token, changed: WATCH and client-side caches
+    /// must hear of it.
+    Signal,
+    /// Somewhere a key with this name may hold this dead handle: look in every
+    /// database and delete it.
+    Search {
+        /// The key's name.
+        key: ShortBytes,
+    },
+}

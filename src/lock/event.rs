@@ -1,0 +1,141 @@
+//! What can happen to the locks, and what the caller is told.
+
+use super::table::LockId;
+use super::time::{Ttl, WallTime};
+use super::token::{Cover, StoredCounter, Token};
+
+/// A key, and what the keyspace holds under it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The database.
+    pub db: u32,
+    /// The key's name.
+    pub key: &'a [u8],
+    /// The handle found under the key, alive or dead; `None`: no such key.
+    pub lock: Option<LockId>,
+}
+
+/// What EXTEND is asked to do besides moving the lease.
+#[derive(Clone, Copy, Debug)]
+pub enum Extension {
+    /// Nothing. With a token: act on the hold with that token only.
+    Plain(Option<Token>),
+    /// Make the token at least this large. The time bounds it.
+    Raise(Token, WallTime),
+}
+
+/// What can happen.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A client asks for a lock.
+    Acquire {
+        /// Which lock.
+        at: Place<'a>,
+        /// For whom.
+        owner: &'a [u8],
+        /// For how long.
+        ttl: Ttl,
+    },
+    /// A client gives a lock back.
+    Release {
+        /// Which lock.
+        at: Place<'a>,
+        /// Who held it.
+        owner: &'a [u8],
+        /// Only the hold with this token.
+        token: Option<Token>,
+    },
+    /// A client wants to keep a lock for longer.
+    Extend {
+        /// Which lock.
+        at: Place<'a>,
+        /// Who holds it.
+        owner: &'a [u8],
+        /// For how long, from now.
+        ttl: Ttl,
+        /// What else.
+        extension: Extension,
+    },
+    /// Somebody asks which tokens are live; changes nothing.
+    Fence {
+        /// Which lock.
+        at: Place<'a>,
+        /// This one? Or, without one: which is the lowest?
+        token: Option<Token>,
+    },
+    /// Time went by: end up to `most` leases that are over.
+    Sweep {
+        /// The largest number to end in this step.
+        most: usize,
+    },
+    /// The server took a key's value out of the keyspace (DEL, overwrite,
+    /// expiry, eviction, the old name of RENAME and MOVE).
+    Unlinked {
+        /// The handle that the value was.
+        lock: LockId,
+    },
+    /// The server emptied a database, or all of them.
+    Flushed {
+        /// Which; `None`: all.
+        db: Option<u32>,
+    },
+    /// The server exchanged two databases; their keys are still there.
+    Swapped {
+        /// The two.
+        dbs: [u32; 2],
+    },
+    /// There is time to reclaim up to `most` slots of locks that FLUSH or SWAPDB
+    /// ended.
+    Reclaim {
+        /// The largest number to look at in this step.
+        most: u32,
+    },
+    /// A master or a file says: this is held.
+    ApplyGrant {
+        /// Which lock.
+        at: Place<'a>,
+        /// By whom.
+        owner: &'a [u8],
+        /// With which token.
+        token: Token,
+        /// For how long from now.
+        ttl: Ttl,
+    },
+    /// A master or a file says: this hold is over.
+    ApplyEnd {
+        /// Which lock.
+        at: Place<'a>,
+        /// Whose hold.
+        owner: &'a [u8],
+        /// Which token.
+        token: Token,
+    },
+    /// A master or a file says: no token above this one was issued.
+    ApplyCover(Cover),
+    /// The counter of an RDB file.
+    LoadCounter(StoredCounter),
+    /// The server becomes a source of tokens.
+    OpenTerm(WallTime),
+    /// The server's log is begun anew, without what was written before.
+    LogBegun,
+}
+
+/// What the caller is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A token: of the hold that is yours, or the lowest live one.
+    Token(Token),
+    /// No token: the lock is not yours, or nothing is live.
+    NoToken,
+    /// Yes: it was done, the token is live.
+    Yes,
+    /// No: you did not hold it, the token is not live.
+    No,
+    /// RAISE: the token is further ahead than RAISE may go; this is the most.
+    /// Nothing changed.
+    RaiseTooFar(Token),
+    /// There are no tokens left; nothing changed.
+    TokensExhausted,
+    /// A stored number that no server ever stores; nothing changed.
+    OutOfRange,
+}

@@ -1,0 +1,41 @@
+//! What is true between any two steps. The tests ask after every step; a server
+//! never does, as it would have to look at every lock.
+//!
+//! | name | says |
+//! |---|---|
+//! | `queue-knows-all` | every lock has its deadline in the queue, once, and the queue holds nothing else |
+//! | `queue-in-order`  | the first of the queue ends first |
+//! | `tokens-unique`   | no two locks have the same token |
+//! | `tokens-below-last` | no lock has a token above the counter |
+
+use super::deadlines::Places;
+use super::machine::Locks;
+use std::collections::HashSet;
+
+impl Locks {
+    /// The name of an invariant that does not hold, if there is one.
+    pub fn broken_invariant(&self) -> Option<&'static str> {
+        let mut tokens = HashSet::new();
+        for (id, lock) in self.table.locks() {
+            if self.table.place(id.slot()).is_none() {
+                return Some("queue-knows-all");
+            }
+            if self.table.is_ended(lock) {
+                continue;
+            }
+            if !tokens.insert(lock.hold.token) {
+                return Some("tokens-unique");
+            }
+            if lock.hold.token.get() > self.tokens().last() {
+                return Some("tokens-below-last");
+            }
+        }
+        if self.table.taken() != self.deadlines.len() {
+            return Some("queue-knows-all");
+        }
+        if !self.deadlines.is_in_order(&self.table) {
+            return Some("queue-in-order");
+        }
+        None
+    }
+}

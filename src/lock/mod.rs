@@ -1,0 +1,67 @@
+//! # The rules of the lock
+//!
+//! Everything that decides *who holds what, until when and with which token*
+//! is in this folder, and nothing else is. There is no Redis here, no clock, no
+//! randomness, no thread and no `unsafe`: what happens comes in as an
+//! [`Event`] together with the time, what must be done about it goes out as a
+//! list of [`Effect`]s, and the same events always give the same effects.
+//!
+//! ```text
+//!            now, Event                     Vec<Effect>, Answer
+//!   shell ───────────────▶  Locks::step  ───────────────────────▶  shell
+//!  (src/redis)               (this room)                        (src/redis)
+//! ```
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`machine`]  | [`Locks`]: the one `step` through which all state changes |
+//! | [`event`]    | what can happen, and what the caller is told |
+//! | [`effect`]   | what the server must then do: a closed list |
+//! | [`token`]    | fencing tokens: term, ceiling, caps |
+//! | [`table`]    | the locks, behind handles that die with their lock |
+//! | [`deadlines`]| which lease ends next |
+//! | [`record`]   | the stored form: what RDB files and DUMP carry |
+//! | [`slots`]    | cluster slots: which were granted in under this term |
+//! | [`time`]     | the two clocks and the length of a lease |
+//! | [`bytes`]    | short byte strings, kept without an allocation |
+//! | [`invariants`]| what is true between any two steps |
+//!
+//! ## The life of a hold
+//!
+//! ```text
+//!              Acquire                    deadline
+//!   (no key) ───────────▶  held  ─────────────────────▶  lapsed
+//!      ▲                   │  ▲ │                          │
+//!      │                   │  └─┘ Acquire by the holder,   │
+//!      │                   │      Extend: later, never     │
+//!      │                   │      earlier                  │
+//!      └───────────────────┴───────────────────────────────┘
+//!        Release, DEL, FLUSH, …            Sweep, next Acquire
+//! ```
+//!
+//! A lapsed hold is over for every command from its deadline on; the sweep only
+//! tidies up. A key exists exactly while it has a holder.
+
+#![forbid(unsafe_code)]
+
+pub mod bytes;
+pub mod deadlines;
+pub mod effect;
+pub mod event;
+pub mod invariants;
+pub mod machine;
+pub mod record;
+pub mod slots;
+pub mod table;
+pub mod time;
+pub mod token;
+
+pub use effect::Effect;
+pub use event::{Answer, Event, Extension, Place};
+pub use machine::Locks;
+pub use table::LockId;
+pub use time::{BootTime, Ttl, WallTime};
+pub use token::Token;
+
+/// The longest owner, in bytes. The shortest is one byte.
+pub const OWNER_BYTES_MOST: usize = 512;

@@ -1,0 +1,244 @@
+//! Fencing tokens: the one counter, its term and its ceiling.
+//!
+//! This file owns `last` (the largest token known) and `ceiling` (no token above
+//! it is issued). Neither ever goes down while the process lives. Nothing else
+//! in the project does arithmetic on tokens.
+//!
+//! Why two numbers: a server that lost the tail of its log does not know the
+//! last token it gave out. It does know the last *ceiling*, because that was
+//! written a reserve of [`RESERVE`] tokens ahead, in front of the first grant that
+//! needed it. Starting above the ceiling is starting above every token issued.
+//! (The scheme is the "hi/lo" reservation of database key generators.)
+//!
+//! A server that lost even the ceiling starts at the wall clock: 4,096 tokens
+//! for each millisecond since 2024, which grants cannot outrun.
+
+use super::slots::{Slot, SlotSet};
+use super::time::{Ttl, WallTime};
+use serde::{Deserialize, Serialize};
+
+/// A fencing token: 1 to 2^53 - 1, so that Lua and JavaScript hold it exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(u64);
+
+impl Token {
+    /// The largest token there is, 2^53 - 1.
+    pub const MOST: Self = Self((1 << 53) - 1);
+
+    /// `None` unless `number` is from 1 to 2^53 - 1.
+    pub const fn new(number: u64) -> Option<Self> {
+        if number >= 1 && number <= Self::MOST.0 {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
+    /// The token as a number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// How far ahead of the last token a new ceiling is written: 2^18 tokens. It is
+/// renewed when half of it is used.
+pub const RESERVE: u64 = 1 << 18;
+
+/// Tokens for each millisecond of wall clock, as a power of two: 2^12.
+const TERM_SHIFT: u32 = 12;
+
+/// How far ahead of the clock RAISE may go: one hour. An honest lead is the
+/// difference between two machines' clocks.
+const RAISE_LEAD_MS: u64 = 3_600_000;
+
+/// What must reach the log and the replicas in front of the next grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cover {
+    /// No token above this one is issued before another cover is written.
+    pub ceiling: Token,
+    /// The longest lease granted so far, this one included.
+    pub ttl_most: Ttl,
+}
+
+/// The counter as it is stored, in an RDB file beside the locks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredCounter {
+    /// The largest token issued or seen.
+    pub last: u64,
+    /// The ceiling that was in force.
+    pub ceiling: u64,
+    /// The longest lease ever granted, in milliseconds.
+    pub ttl_most_ms: u64,
+}
+
+/// The counter.
+#[derive(Debug, Default)]
+pub struct Tokens {
+    last: u64,
+    ceiling: u64,
+    ttl_most_ms: u64,
+    term_start: WallTime,
+    /// The log was begun anew: the cover must be written again.
+    cover_lost: Announcement,
+    /// The slots granted in under this term; empty unless in a cluster.
+    slots: SlotSet,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Announcement {
+    #[default]
+    Done,
+    Due,
+}
+
+impl Tokens {
+    /// Opens a term: from here on, every token is above everything this server
+    /// has issued, has seen, or can have issued and forgotten. Writes nothing.
+    ///
+    /// A wrong clock saturates: it may use up the tokens, it never wraps.
+    pub fn open_term(&mut self, wall: WallTime) {
+        let by_clock = saturating_tokens(wall.as_ms_since_2024());
+        self.last = self.last.max(self.ceiling).max(by_clock);
+        self.term_start = wall;
+        self.slots = SlotSet::default();
+    }
+
+    /// Whether a grant in `slot` must be preceded by [`Tokens::enter_slot`]:
+    /// another server may have issued tokens for the slot's keys since.
+    pub fn is_new_slot(&self, slot: Slot) -> bool {
+        !self.slots.contains(slot)
+    }
+
+    /// Opens a term for a slot that this server did not serve in this term.
+    pub fn enter_slot(&mut self, slot: Slot, wall: WallTime) {
+        let mut slots = std::mem::take(&mut self.slots);
+        self.open_term(wall);
+        slots.insert(slot);
+        self.slots = slots;
+    }
+
+    /// Forgets every slot for which `is_ours` is false: they went elsewhere.
+    pub fn keep_slots(&mut self, is_ours: impl Fn(Slot) -> bool) {
+        self.slots.retain(is_ours);
+    }
+
+    /// Whether any slot was granted in under this term.
+    pub fn has_slots(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
+    /// The next token, and what must be written in front of it. `None`: there
+    /// are no tokens left, or the clock was centuries ahead at the last start.
+    pub fn issue(&mut self, ttl: Ttl) -> Option<(Token, Option<Cover>)> {
+        let token = Token::new(self.last.checked_add(1)?)?;
+        self.last = token.get();
+        Some((token, self.cover(ttl)))
+    }
+
+    /// What must be written before a hold may live for `ttl`: nothing, unless
+    /// the ceiling is near or nobody was ever granted so long a lease.
+    pub fn cover(&mut self, ttl: Ttl) -> Option<Cover> {
+        let ttl_most_ms = self.ttl_most_ms.max(ttl.as_ms());
+        let room = self.ceiling.checked_sub(self.last);
+        let renewed = self.last.saturating_add(RESERVE).min(Token::MOST.get());
+        let is_near = room.is_none_or(|room| room < RESERVE / 2) && renewed > self.ceiling;
+        let is_covered =
+            !is_near && ttl_most_ms == self.ttl_most_ms && self.cover_lost == Announcement::Done;
+        if is_covered {
+            return None;
+        }
+        if is_near {
+            self.ceiling = renewed;
+        }
+        self.ttl_most_ms = ttl_most_ms;
+        self.cover_lost = Announcement::Done;
+        self.written()
+    }
+
+    /// The log begins anew (an AOF rewrite forked), without the cover in it.
+    pub fn lose_cover(&mut self) {
+        if self.ceiling > 0 {
+            self.cover_lost = Announcement::Due;
+        }
+    }
+
+    /// The cover, if it must be written again although nobody was granted.
+    pub fn take_lost_cover(&mut self) -> Option<Cover> {
+        match std::mem::take(&mut self.cover_lost) {
+            Announcement::Due => self.written(),
+            Announcement::Done => None,
+        }
+    }
+
+    fn written(&self) -> Option<Cover> {
+        Some(Cover {
+            ceiling: Token::new(self.ceiling)?,
+            ttl_most: Ttl::from_ms(self.ttl_most_ms)?,
+        })
+    }
+
+    /// A token that came from a master, a file or a RAISE.
+    pub fn observe(&mut self, token: Token) {
+        self.last = self.last.max(token.get());
+    }
+
+    /// A cover that came from a master or a file.
+    pub fn observe_cover(&mut self, cover: Cover) {
+        self.ceiling = self.ceiling.max(cover.ceiling.get());
+        self.ttl_most_ms = self.ttl_most_ms.max(cover.ttl_most.as_ms());
+    }
+
+    /// The largest token that RAISE, or RESTORE in a cluster, may bring: one
+    /// hour ahead of the clock, or of the term if that began under a clock
+    /// further ahead.
+    pub fn raise_most(&self, wall: WallTime) -> Token {
+        let start_ms = wall.max(self.term_start).as_ms_since_2024();
+        let most = saturating_tokens(start_ms.saturating_add(RAISE_LEAD_MS));
+        Token::new(most).unwrap_or(Token::MOST)
+    }
+
+    /// The counter as it is stored; `None` while nothing was ever granted.
+    pub fn stored(&self) -> Option<StoredCounter> {
+        (self.ceiling > 0).then_some(StoredCounter {
+            last: self.last,
+            ceiling: self.ceiling,
+            ttl_most_ms: self.ttl_most_ms,
+        })
+    }
+
+    /// Takes in a stored counter. `Err` if it holds what no server ever stores;
+    /// then nothing changed.
+    pub fn load(&mut self, stored: StoredCounter) -> Result<(), CounterOutOfRange> {
+        let is_sound = stored.last <= Token::MOST.get()
+            && stored.ceiling <= Token::MOST.get()
+            && stored.ttl_most_ms <= Ttl::MOST.as_ms();
+        if !is_sound {
+            return Err(CounterOutOfRange);
+        }
+        self.last = self.last.max(stored.last);
+        self.ceiling = self.ceiling.max(stored.ceiling);
+        self.ttl_most_ms = self.ttl_most_ms.max(stored.ttl_most_ms);
+        Ok(())
+    }
+
+    /// The largest token issued or seen; 0 before the first.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The ceiling in force; 0 before the first grant.
+    pub fn ceiling(&self) -> u64 {
+        self.ceiling
+    }
+}
+
+/// A stored counter above 2^53 - 1, or a lease above ten years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterOutOfRange;
+
+/// The first token of the millisecond `ms_since_2024`, at most [`Token::MOST`].
+fn saturating_tokens(ms_since_2024: u64) -> u64 {
+    ms_since_2024
+        .min(Token::MOST.get() >> TERM_SHIFT)
+        .saturating_mul(1 << TERM_SHIFT)
+}

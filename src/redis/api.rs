@@ -1,0 +1,447 @@
+//! The server's functions, wrapped as thinly as safety allows.
+//!
+//! A [`Context`] lives as long as the call it was made for, and so do the names
+//! and keys that come from it. All functions used here exist since Redis 7.0;
+//! [`missing_function`] is asked at load, before any of them is called.
+
+use crate::commands::{CEILING, END, GRANT};
+use crate::lock::table::Hold;
+use crate::lock::token::Cover;
+use crate::lock::{LockId, Token, Ttl};
+use redis_module::raw;
+use std::ffi::{c_char, c_int, c_longlong, c_void, CStr};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+/// The server's function of this name.
+macro_rules! server {
+    ($name:ident) => {{
+        // SAFETY: the table of functions is written once, while the module
+        // loads, before anything else of the module runs.
+        #[allow(unused_unsafe, reason = "most calls stand in a block already")]
+        let function = unsafe { redis_module::raw::$name };
+        match function {
+            Some(function) => function,
+            None => $crate::redis::api::missing(stringify!($name)),
+        }
+    }};
+}
+pub(super) use server;
+
+#[cold]
+pub(super) fn missing(name: &str) -> ! {
+    unreachable!("{name} was there when the module was loaded")
+}
+
+/// The name of a function that the module needs and this server lacks.
+pub(super) fn missing_function() -> Option<&'static str> {
+    macro_rules! check {
+        ($($name:ident)*) => {
+            $(
+                // SAFETY: as in `server!`.
+                if unsafe { raw::$name }.is_none() {
+                    return Some(stringify!($name));
+                }
+            )*
+        };
+    }
+    check! {
+        RedisModule_Alloc RedisModule_Calloc RedisModule_Realloc RedisModule_Free
+        RedisModule_AvoidReplicaTraffic RedisModule_Call RedisModule_CallReplyArrayElement
+        RedisModule_CallReplyInteger RedisModule_CallReplyLength
+        RedisModule_CallReplyStringPtr RedisModule_CallReplyType RedisModule_CloseKey
+        RedisModule_CreateCommand RedisModule_CreateDataType RedisModule_CreateString
+        RedisModule_DeleteKey RedisModule_DigestAddLongLong
+        RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence RedisModule_EmitAOF
+        RedisModule_EventLoopAdd RedisModule_FreeCallReply RedisModule_FreeString
+        RedisModule_GetCommand RedisModule_GetContextFlags RedisModule_GetDbIdFromIO
+        RedisModule_GetKeyNameFromIO RedisModule_GetMyClusterID RedisModule_GetSelectedDb
+        RedisModule_IsIOError RedisModule_KeyType RedisModule_LoadConfigs
+        RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
+        RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue RedisModule_OpenKey
+        RedisModule_RegisterNumericConfig RedisModule_Replicate
+        RedisModule_ReplicateVerbatim RedisModule_ReplyWithError
+        RedisModule_ReplyWithLongLong RedisModule_ReplyWithNull
+        RedisModule_SaveStringBuffer RedisModule_SelectDb RedisModule_SetCommandInfo
+        RedisModule_SetModuleOptions RedisModule_SignalModifiedKey RedisModule_StringPtrLen
+        RedisModule_SubscribeToKeyspaceEvents RedisModule_SubscribeToServerEvent
+    }
+    None
+}
+
+/// How loud a line in the server's log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    /// For everybody.
+    Notice,
+    /// Somebody should look.
+    Warning,
+}
+
+/// Writes a line into the server's log.
+pub(super) fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Notice => c"notice",
+        Level::Warning => c"warning",
+    };
+    // The server cuts lines at about a kilobyte.
+    let length = c_int::try_from(message.len().min(1_000)).unwrap_or_default();
+    // SAFETY: a log line needs no context; `%.*s` reads `length` bytes of the
+    // message, which are there.
+    unsafe {
+        server!(RedisModule_Log)(
+            std::ptr::null_mut(),
+            level.as_ptr(),
+            c"<redislock> %.*s".as_ptr(),
+            length,
+            message.as_ptr().cast::<c_char>(),
+        );
+    }
+}
+
+/// The server's leave to call it, for the length of one call.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'call> {
+    raw: NonNull<raw::RedisModuleCtx>,
+    call: PhantomData<&'call ()>,
+}
+
+/// How a key is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// To look at it.
+    Read,
+    /// To change it.
+    Write,
+}
+
+impl<'call> Context<'call> {
+    /// # Safety
+    /// `raw` is the context that the server passed to the call that lasts for
+    /// `'call`.
+    pub(super) unsafe fn from_raw(raw: *mut raw::RedisModuleCtx) -> Option<Self> {
+        NonNull::new(raw).map(|raw| Self {
+            raw,
+            call: PhantomData,
+        })
+    }
+
+    pub(super) fn as_ptr(self) -> *mut raw::RedisModuleCtx {
+        self.raw.as_ptr()
+    }
+
+    /// The database that the call works on.
+    pub(super) fn db(self) -> u32 {
+        // SAFETY: the context is alive.
+        let db = unsafe { server!(RedisModule_GetSelectedDb)(self.as_ptr()) };
+        u32::try_from(db).unwrap_or_default()
+    }
+
+    /// Works on another database from here on; false if there is none.
+    pub(super) fn select_db(self, db: u32) -> bool {
+        let Ok(db) = c_int::try_from(db) else {
+            return false;
+        };
+        // SAFETY: the context is alive.
+        unsafe { server!(RedisModule_SelectDb)(self.as_ptr(), db) == OK }
+    }
+
+    /// Opens a key. With [`Mode::Read`], a missing key is an empty one.
+    pub(super) fn open(self, name: Name<'call>, mode: Mode) -> Key<'call> {
+        let mode = match mode {
+            Mode::Read => raw::REDISMODULE_READ,
+            Mode::Write => raw::REDISMODULE_READ | raw::REDISMODULE_WRITE,
+        };
+        // SAFETY: context and name are alive; the key is closed before them.
+        let raw =
+            unsafe { server!(RedisModule_OpenKey)(self.as_ptr(), name.as_ptr(), mode as c_int) };
+        Key {
+            raw,
+            call: PhantomData,
+        }
+    }
+
+    /// A new name, for a key that no argument names.
+    pub(super) fn name(self, bytes: &[u8]) -> OwnedName<'call> {
+        // SAFETY: the server copies the bytes; without a context the string is
+        // ours to free.
+        let raw = unsafe {
+            server!(RedisModule_CreateString)(
+                std::ptr::null_mut(),
+                bytes.as_ptr().cast::<c_char>(),
+                bytes.len(),
+            )
+        };
+        OwnedName(Name {
+            raw,
+            call: PhantomData,
+        })
+    }
+
+    /// Tells WATCH and client-side caches that the key changed.
+    pub(super) fn signal(self, name: Name<'_>) {
+        // SAFETY: context and name are alive.
+        unsafe { server!(RedisModule_SignalModifiedKey)(self.as_ptr(), name.as_ptr()) };
+    }
+
+    /// Replies with a number.
+    pub(super) fn reply_integer(self, number: i64) {
+        // SAFETY: the context is alive.
+        unsafe { server!(RedisModule_ReplyWithLongLong)(self.as_ptr(), number) };
+    }
+
+    /// Replies with nil.
+    pub(super) fn reply_null(self) {
+        // SAFETY: the context is alive.
+        unsafe { server!(RedisModule_ReplyWithNull)(self.as_ptr()) };
+    }
+
+    /// Replies with an error; `text` begins with the error's code.
+    pub(super) fn reply_error(self, text: &CStr) {
+        // SAFETY: the context is alive; the server copies the text.
+        unsafe { server!(RedisModule_ReplyWithError)(self.as_ptr(), text.as_ptr()) };
+    }
+
+    /// Hands the running command to the log and the replicas as it came.
+    pub(super) fn replicate_verbatim(self) {
+        // SAFETY: the context is that of a running command.
+        unsafe { server!(RedisModule_ReplicateVerbatim)(self.as_ptr()) };
+    }
+
+    /// Tells log and replicas that the lock is held.
+    pub(super) fn replicate_grant(self, name: Name<'_>, hold: &Hold, ttl: Ttl) {
+        // SAFETY: the format says what follows: a string object, bytes with
+        // their length, and four long longs. All are alive; the server copies.
+        unsafe {
+            server!(RedisModule_Replicate)(
+                self.as_ptr(),
+                GRANT.as_ptr(),
+                GRANT_FORMAT.as_ptr(),
+                name.as_ptr(),
+                hold.owner.as_ptr().cast::<c_char>(),
+                hold.owner.len(),
+                long(hold.token.get()),
+                long(ttl.as_ms()),
+                TOLERATES_ONE,
+                NO_DELAY,
+            );
+        }
+    }
+
+    /// Tells log and replicas that a hold is over.
+    pub(super) fn replicate_end(self, name: Name<'_>, owner: &[u8], token: Token) {
+        // SAFETY: as in `replicate_grant`.
+        unsafe {
+            server!(RedisModule_Replicate)(
+                self.as_ptr(),
+                END.as_ptr(),
+                c"sbl".as_ptr(),
+                name.as_ptr(),
+                owner.as_ptr().cast::<c_char>(),
+                owner.len(),
+                long(token.get()),
+            );
+        }
+    }
+
+    /// Tells log and replicas how far tokens may go.
+    pub(super) fn replicate_cover(self, cover: Cover) {
+        // SAFETY: as in `replicate_grant`.
+        unsafe {
+            server!(RedisModule_Replicate)(
+                self.as_ptr(),
+                CEILING.as_ptr(),
+                c"ll".as_ptr(),
+                long(cover.ceiling.get()),
+                long(cover.ttl_most.as_ms()),
+            );
+        }
+    }
+
+    /// Tells log and replicas that the key is gone.
+    pub(super) fn replicate_delete(self, name: Name<'_>) {
+        // SAFETY: as in `replicate_grant`.
+        unsafe {
+            server!(RedisModule_Replicate)(
+                self.as_ptr(),
+                c"DEL".as_ptr(),
+                c"s".as_ptr(),
+                name.as_ptr(),
+            );
+        }
+    }
+}
+
+pub(super) const OK: c_int = raw::REDISMODULE_OK as c_int;
+pub(super) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
+
+/// key, owner, token, ttl-ms, tolerates, delay-ms
+pub(super) const GRANT_FORMAT: &CStr = c"sbllll";
+pub(super) const TOLERATES_ONE: c_longlong = 1;
+pub(super) const NO_DELAY: c_longlong = 0;
+
+/// Tokens and leases are far below 2^63.
+pub(super) fn long(number: u64) -> c_longlong {
+    number as c_longlong
+}
+
+/// Whether anything that is replicated now would stop the server: it asserts
+/// that nothing is while writes are paused (CLIENT PAUSE, FAILOVER, SHUTDOWN).
+pub(super) fn is_write_paused() -> bool {
+    // SAFETY: takes nothing, changes nothing.
+    unsafe { server!(RedisModule_AvoidReplicaTraffic)() != 0 }
+}
+
+/// The server's state, as `RM_GetContextFlags` gives it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags(u32);
+
+impl Flags {
+    /// The flags without a client: everything but [`Flags::is_replicated`].
+    pub(super) fn of_server() -> Self {
+        // SAFETY: without a context the function leaves out what needs one.
+        let flags = unsafe { server!(RedisModule_GetContextFlags)(std::ptr::null_mut()) };
+        Self(flags as u32)
+    }
+
+    /// The flags of a running call.
+    pub(super) fn of_call(ctx: Context<'_>) -> Self {
+        // SAFETY: the context is alive.
+        let flags = unsafe { server!(RedisModule_GetContextFlags)(ctx.as_ptr()) };
+        Self(flags as u32)
+    }
+
+    /// A file is being loaded, from disk or from a master.
+    pub(super) fn is_loading(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_LOADING != 0
+    }
+
+    /// The call came from a master. A master may have one too (slot import).
+    pub(super) fn is_replicated(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0
+    }
+
+    /// The server is a replica. May lie while roles change.
+    pub(super) fn is_replica(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0
+    }
+
+    /// The server is part of a cluster.
+    pub(super) fn is_cluster(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0
+    }
+}
+
+/// The name of a key: a string that the server keeps alive for the call.
+#[derive(Clone, Copy)]
+pub(super) struct Name<'call> {
+    raw: *mut raw::RedisModuleString,
+    call: PhantomData<&'call ()>,
+}
+
+impl<'call> Name<'call> {
+    /// # Safety
+    /// `raw` is a string of the server that lives for `'call`.
+    pub(super) unsafe fn from_raw(raw: *mut raw::RedisModuleString) -> Self {
+        Self {
+            raw,
+            call: PhantomData,
+        }
+    }
+
+    pub(super) fn as_ptr(self) -> *mut raw::RedisModuleString {
+        self.raw
+    }
+
+    /// The bytes of the string.
+    pub(super) fn bytes(self) -> &'call [u8] {
+        let mut length = 0;
+        // SAFETY: the string is alive for 'call, and the server never changes
+        // one while a module may look at it.
+        unsafe {
+            let bytes = server!(RedisModule_StringPtrLen)(self.raw, &mut length);
+            slice(bytes, length)
+        }
+    }
+}
+
+/// # Safety
+/// `bytes` is null, or points at `length` bytes that live for `'a`.
+pub(super) unsafe fn slice<'a>(bytes: *const c_char, length: usize) -> &'a [u8] {
+    if bytes.is_null() {
+        return &[];
+    }
+    // SAFETY: promised by the caller.
+    unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) }
+}
+
+/// A name that was made here, freed when it goes.
+pub(super) struct OwnedName<'call>(Name<'call>);
+
+impl<'call> OwnedName<'call> {
+    /// The name, to be used while this is alive.
+    pub(super) fn name(&self) -> Name<'_> {
+        self.0
+    }
+}
+
+impl Drop for OwnedName<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by `Context::name`, freed once.
+        unsafe { server!(RedisModule_FreeString)(std::ptr::null_mut(), self.0.raw) };
+    }
+}
+
+/// An open key, closed when it goes.
+pub(super) struct Key<'call> {
+    raw: *mut raw::RedisModuleKey,
+    call: PhantomData<&'call ()>,
+}
+
+/// The key holds something that is not a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotALock;
+
+impl Key<'_> {
+    /// The handle that the key holds, alive or dead; `None`: no such key.
+    pub(super) fn lock(&self, lock_type: LockType) -> Result<Option<LockId>, NotALock> {
+        // SAFETY: the key is open, or null, which is an empty key.
+        unsafe {
+            if server!(RedisModule_KeyType)(self.raw) == EMPTY {
+                return Ok(None);
+            }
+            if server!(RedisModule_ModuleTypeGetType)(self.raw) != lock_type.0 {
+                return Err(NotALock);
+            }
+            let value = server!(RedisModule_ModuleTypeGetValue)(self.raw);
+            Ok(Some(LockId::from_bits(value as u64)))
+        }
+    }
+
+    /// Makes the key hold `lock`, whatever it held.
+    pub(super) fn store(&self, lock_type: LockType, lock: LockId) {
+        let value = lock.to_bits() as *mut c_void;
+        // SAFETY: the key is open for writing. The value is never followed as a
+        // pointer, by the server or by us.
+        unsafe { server!(RedisModule_ModuleTypeSetValue)(self.raw, lock_type.0, value) };
+    }
+
+    /// Takes the key out of the keyspace.
+    pub(super) fn delete(&self) {
+        // SAFETY: the key is open for writing.
+        unsafe { server!(RedisModule_DeleteKey)(self.raw) };
+    }
+}
+
+const EMPTY: c_int = raw::REDISMODULE_KEYTYPE_EMPTY as c_int;
+
+impl Drop for Key<'_> {
+    fn drop(&mut self) {
+        // SAFETY: opened by `Context::open`, closed once; null is allowed.
+        unsafe { server!(RedisModule_CloseKey)(self.raw) };
+    }
+}
+
+/// The native type, as the server knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LockType(pub(super) *mut raw::RedisModuleType);

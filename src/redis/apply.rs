@@ -1,0 +1,152 @@
+//! Effects carried out: the key, the log and the replicas.
+//!
+//! Every case of [`Effect`] is matched; there is no `_`. Nothing here holds the
+//! global while it calls what may call back (storing and deleting keys does).
+
+use super::api::{Context, Key, Mode, Name};
+use super::keyspace;
+use super::state::{self, Attention, Suspect};
+use crate::lock::{Effect, LockId};
+
+/// Carries out the effects of a command on its own key, which is open.
+pub(super) fn to_open_key(
+    ctx: Context<'_>,
+    key: &Key<'_>,
+    name: Name<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    for effect in effects.drain(..) {
+        match effect {
+            Effect::Cover(cover) => ctx.replicate_cover(cover),
+            Effect::Store(lock) => store(key, lock),
+            Effect::Grant { lock, ttl } => state::with(|shell| {
+                if let Some(lock) = shell.locks.lock(lock) {
+                    ctx.replicate_grant(name, &lock.hold, ttl);
+                }
+            }),
+            Effect::End { owner, token } => ctx.replicate_end(name, &owner, token),
+            Effect::Delete { .. } => {
+                key.delete();
+                ctx.replicate_delete(name);
+                ctx.signal(name);
+            }
+            Effect::Signal => ctx.signal(name),
+            Effect::Search { key } => search(&key),
+        }
+    }
+    wake_for_deadline();
+}
+
+/// Carries out the effects of a command that is itself handed on as it came.
+pub(super) fn without_telling(
+    ctx: Context<'_>,
+    key: &Key<'_>,
+    name: Name<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    for effect in effects.drain(..) {
+        match effect {
+            Effect::Cover(_) | Effect::Grant { .. } | Effect::End { .. } => {}
+            Effect::Store(lock) => store(key, lock),
+            Effect::Delete { .. } => {
+                key.delete();
+                ctx.signal(name);
+            }
+            Effect::Signal => ctx.signal(name),
+            Effect::Search { key } => search(&key),
+        }
+    }
+}
+
+/// Carries out the effects of what happened by itself; keys are opened here.
+pub(super) fn in_background(ctx: Context<'_>, effects: &mut Vec<Effect>) {
+    for effect in effects.drain(..) {
+        match effect {
+            Effect::Delete { db, key, lock } => delete_if_holds(ctx, db, &key, lock),
+            Effect::Search { key } => search(&key),
+            Effect::Cover(_)
+            | Effect::Store(_)
+            | Effect::Grant { .. }
+            | Effect::End { .. }
+            | Effect::Signal => unreachable!("nobody is granted in the background"),
+        }
+    }
+}
+
+fn store(key: &Key<'_>, lock: LockId) {
+    key.store(keyspace::lock_type(), lock);
+}
+
+fn delete_if_holds(ctx: Context<'_>, db: u32, key: &[u8], lock: LockId) {
+    if !ctx.select_db(db) {
+        return;
+    }
+    let name = ctx.name(key);
+    let name = name.name();
+    let open = ctx.open(name, Mode::Write);
+    if open.lock(keyspace::lock_type()) == Ok(Some(lock)) {
+        open.delete();
+        ctx.replicate_delete(name);
+        ctx.signal(name);
+    }
+}
+
+/// What became of a key that was suspected of holding a dead handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It does not.
+    Innocent,
+    /// It does.
+    Dead,
+}
+
+/// Whether the key holds a dead handle.
+pub(super) fn inspect(ctx: Context<'_>, db: u32, key: &[u8]) -> Verdict {
+    if !ctx.select_db(db) {
+        return Verdict::Innocent;
+    }
+    let name = ctx.name(key);
+    let open = ctx.open(name.name(), Mode::Read);
+    match open.lock(keyspace::lock_type()) {
+        Ok(Some(lock)) if state::with(|shell| shell.locks.lock(lock).is_none()) => Verdict::Dead,
+        _ => Verdict::Innocent,
+    }
+}
+
+/// Deletes the key if it holds a dead handle.
+pub(super) fn delete_if_dead(ctx: Context<'_>, db: u32, key: &[u8]) {
+    if inspect(ctx, db, key) == Verdict::Dead {
+        let name = ctx.name(key);
+        let name = name.name();
+        ctx.open(name, Mode::Write).delete();
+        ctx.replicate_delete(name);
+        ctx.signal(name);
+    }
+}
+
+fn search(key: &[u8]) {
+    state::with(|shell| {
+        shell.attention = Attention::Wanted;
+        shell.suspects.push_back(Suspect {
+            db: None,
+            key: key.to_vec(),
+        });
+    });
+}
+
+/// A lease may end before the alarm rings: have it set again before the loop
+/// goes to sleep.
+fn wake_for_deadline() {
+    state::with(|shell| {
+        let Some(deadline) = shell.locks.next_deadline() else {
+            return;
+        };
+        let is_covered = shell
+            .alarm
+            .as_ref()
+            .is_some_and(|alarm| alarm.rings_by(deadline));
+        if !is_covered {
+            shell.attention = Attention::Wanted;
+        }
+    });
+}

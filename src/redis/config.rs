@@ -1,0 +1,66 @@
+//! `redislock.max-ttl-ms`: the longest lease that a client may ask for.
+//!
+//! It bounds what clients ask from now on, never what is held already, what a
+//! master sends or what a file has.
+
+use super::api::{server, Context, ERR, OK};
+use super::{entry, state};
+use crate::lock::Ttl;
+use redis_module::raw;
+use std::ffi::{c_char, c_int, c_longlong, c_void};
+
+/// 24 hours.
+pub(super) const TTL_MOST_DEFAULT: Ttl = match Ttl::from_ms(24 * 3_600_000) {
+    Some(ttl) => ttl,
+    None => Ttl::MOST,
+};
+
+/// Registers the setting and reads it from the server's configuration.
+pub(super) fn register(ctx: Context<'_>) -> Result<(), &'static str> {
+    // SAFETY: the callbacks have the signatures that the server calls; the name
+    // is copied.
+    unsafe {
+        let registered = server!(RedisModule_RegisterNumericConfig)(
+            ctx.as_ptr(),
+            c"max-ttl-ms".as_ptr(),
+            TTL_MOST_DEFAULT.as_ms() as c_longlong,
+            raw::REDISMODULE_CONFIG_DEFAULT,
+            1,
+            Ttl::MOST.as_ms() as c_longlong,
+            Some(get),
+            Some(set),
+            None,
+            std::ptr::null_mut(),
+        );
+        if registered != OK {
+            return Err("the setting redislock.max-ttl-ms is taken");
+        }
+        match server!(RedisModule_LoadConfigs)(ctx.as_ptr()) {
+            OK => Ok(()),
+            _ => Err("redislock.max-ttl-ms is not what it must be"),
+        }
+    }
+}
+
+unsafe extern "C" fn get(_name: *const c_char, _data: *mut c_void) -> c_longlong {
+    let most = entry::fence(TTL_MOST_DEFAULT, || state::with(|shell| shell.ttl_most));
+    most.as_ms() as c_longlong
+}
+
+unsafe extern "C" fn set(
+    _name: *const c_char,
+    value: c_longlong,
+    _data: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    entry::fence(ERR, || {
+        // The server has checked the range.
+        match u64::try_from(value).ok().and_then(Ttl::from_ms) {
+            Some(most) => {
+                state::with(|shell| shell.ttl_most = most);
+                OK
+            }
+            None => ERR,
+        }
+    })
+}

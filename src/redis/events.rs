@@ -1,0 +1,237 @@
+//! What the server tells the module, and what is made of it.
+//!
+//! A callback here ends holds that the server took away, opens terms, and leaves
+//! the rest to `turn`. None changes a key or sends anything.
+
+use super::api::{self, server, Context, Mode, Name, OK};
+use super::state::{self, Attention, Deployment, Role, Suspect};
+use super::{clock, cluster, entry, keyspace, turn};
+use crate::lock::{Event, LockId};
+use redis_module::raw;
+use std::ffi::{c_char, c_int, c_void, CStr};
+
+/// Subscribes to everything that matters to locks.
+pub(super) fn subscribe(ctx: Context<'_>) -> Result<(), &'static str> {
+    type Callback =
+        unsafe extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut c_void);
+    let wanted: [(u64, Callback); 7] = [
+        (
+            raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
+            role_changed,
+        ),
+        (raw::REDISMODULE_EVENT_LOADING, loading),
+        (raw::REDISMODULE_EVENT_FLUSHDB, flushed),
+        (raw::REDISMODULE_EVENT_SWAPDB, swapped),
+        (raw::REDISMODULE_EVENT_FORK_CHILD, forked),
+        (raw::REDISMODULE_EVENT_CRON_LOOP, cron),
+        (raw::REDISMODULE_EVENT_EVENTLOOP, event_loop),
+    ];
+    for (id, callback) in wanted {
+        let event = raw::RedisModuleEvent { id, dataver: 1 };
+        // SAFETY: the callback has the signature that the server calls.
+        let subscribed = unsafe {
+            server!(RedisModule_SubscribeToServerEvent)(ctx.as_ptr(), event, Some(callback))
+        };
+        if subscribed != OK {
+            return Err("the server does not tell modules what redislock must know");
+        }
+    }
+    // SAFETY: as above.
+    let subscribed = unsafe {
+        server!(RedisModule_SubscribeToKeyspaceEvents)(
+            ctx.as_ptr(),
+            raw::REDISMODULE_NOTIFY_GENERIC,
+            Some(key_arrived),
+        )
+    };
+    if subscribed == OK {
+        Ok(())
+    } else {
+        Err("the server does not tell modules of renamed keys")
+    }
+}
+
+/// This server becomes a source of tokens.
+pub(super) fn open_term() {
+    let event = Event::OpenTerm(clock::wall());
+    happened(event);
+}
+
+fn happened(event: Event<'_>) {
+    state::with(|shell| {
+        shell.locks.step(clock::boot(), event, &mut Vec::new());
+        shell.attention = Attention::Wanted;
+    });
+}
+
+unsafe extern "C" fn role_changed(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    what: u64,
+    _data: *mut c_void,
+) {
+    entry::fence((), || {
+        let is_master = what == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;
+        if is_master {
+            state::with(|shell| shell.role = Role::Master);
+            open_term();
+        } else {
+            state::with(|shell| shell.role = Role::Replica);
+        }
+    });
+}
+
+unsafe extern "C" fn loading(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    what: u64,
+    _data: *mut c_void,
+) {
+    entry::fence((), || {
+        let is_over = what == raw::REDISMODULE_SUBEVENT_LOADING_ENDED
+            || what == raw::REDISMODULE_SUBEVENT_LOADING_FAILED;
+        if is_over && state::with(|shell| shell.role) == Role::Master {
+            open_term();
+        }
+    });
+}
+
+unsafe extern "C" fn flushed(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    what: u64,
+    data: *mut c_void,
+) {
+    if what != raw::REDISMODULE_SUBEVENT_FLUSHDB_START || data.is_null() {
+        return;
+    }
+    // SAFETY: with this event the server passes this structure.
+    let number = unsafe { (*data.cast::<raw::RedisModuleFlushInfo>()).dbnum };
+    entry::fence((), || {
+        // Minus one means all.
+        let db = u32::try_from(number).ok();
+        happened(Event::Flushed { db });
+    });
+}
+
+unsafe extern "C" fn swapped(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _what: u64,
+    data: *mut c_void,
+) {
+    if data.is_null() {
+        return;
+    }
+    // SAFETY: with this event the server passes this structure.
+    let (one, other) = unsafe {
+        let info = &*data.cast::<raw::RedisModuleSwapDbInfo>();
+        (info.dbnum_first, info.dbnum_second)
+    };
+    entry::fence((), || {
+        if let (Ok(one), Ok(other)) = (u32::try_from(one), u32::try_from(other)) {
+            happened(Event::Swapped { dbs: [one, other] });
+        }
+    });
+}
+
+/// A child was forked, perhaps to rewrite the log. What the log begins with
+/// from here on does not say how far tokens may go, if it is no RDB file.
+unsafe extern "C" fn forked(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    what: u64,
+    _data: *mut c_void,
+) {
+    entry::fence((), || {
+        if what == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
+            happened(Event::LogBegun);
+        }
+    });
+}
+
+unsafe extern "C" fn cron(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    _what: u64,
+    _data: *mut c_void,
+) {
+    entry::fence((), || {
+        turn::try_again();
+        // SAFETY: the server passes the context of this call.
+        let ctx = unsafe { Context::from_raw(ctx) };
+        if let (Some(ctx), Deployment::Cluster) = (ctx, state::with(|shell| shell.deployment)) {
+            cluster::cron(ctx);
+        }
+    });
+}
+
+unsafe extern "C" fn event_loop(
+    ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    what: u64,
+    _data: *mut c_void,
+) {
+    if what != raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
+        return;
+    }
+    entry::fence((), || {
+        // SAFETY: the server passes the context of this call.
+        if let Some(ctx) = unsafe { Context::from_raw(ctx) } {
+            turn::turn(ctx);
+        }
+    });
+}
+
+/// A key arrived under a new name or in a new database. If it was a lock, that
+/// ended when it left its old place, and the key holds a dead handle.
+unsafe extern "C" fn key_arrived(
+    ctx: *mut raw::RedisModuleCtx,
+    _kind: c_int,
+    event: *const c_char,
+    key: *mut raw::RedisModuleString,
+) -> c_int {
+    // SAFETY: the server passes a string with a NUL at its end.
+    let event = unsafe { CStr::from_ptr(event) };
+    if event != c"rename_to" && event != c"move_to" {
+        return OK;
+    }
+    entry::fence(OK, || {
+        // SAFETY: the server passes context and name of this call.
+        let (ctx, name) = unsafe { (Context::from_raw(ctx), Name::from_raw(key)) };
+        let Some(ctx) = ctx else { return OK };
+        let found = ctx.open(name, Mode::Read).lock(keyspace::lock_type());
+        if let Ok(Some(lock)) = found {
+            note_arrival(ctx.db(), name, lock);
+        }
+        OK
+    })
+}
+
+fn note_arrival(db: u32, name: Name<'_>, lock: LockId) {
+    state::with(|shell| {
+        if shell.locks.lock(lock).is_none() {
+            shell.attention = Attention::Wanted;
+            shell.suspects.push_back(Suspect {
+                db: Some(db),
+                key: name.bytes().to_vec(),
+            });
+        }
+    });
+}
+
+/// What the server is at load, before any event.
+pub(super) fn note_role() {
+    let flags = api::Flags::of_server();
+    state::with(|shell| {
+        if flags.is_replica() {
+            shell.role = Role::Replica;
+        }
+        if flags.is_cluster() {
+            shell.deployment = Deployment::Cluster;
+        }
+    });
+    if !flags.is_replica() {
+        open_term();
+    }
+}

@@ -1,0 +1,236 @@
+//! What happens when the server loads the module.
+//!
+//! Everything is registered, or nothing is: a reason goes into the log and the
+//! server refuses the module.
+
+use super::alarm::Alarm;
+use super::api::{self, server, Context, Level, OK};
+use super::call::CallReply;
+use super::{clock, config, entry, events, keyspace, state};
+use crate::commands::{Command, Kind, COMMANDS};
+use redis_module::raw;
+use std::ffi::{c_int, CStr, CString};
+
+/// The module's version, as `MODULE LIST` shows it: 0.1.0 is 100.
+const VERSION: c_int = 100;
+
+/// The one function that the server looks for.
+///
+/// # Safety
+/// Called by the server, with the context and the arguments of a loading module.
+#[no_mangle]
+#[allow(unreachable_pub, reason = "the server reaches it by its name")]
+pub unsafe extern "C" fn RedisModule_OnLoad(
+    ctx: *mut raw::RedisModuleCtx,
+    _argv: *mut *mut raw::RedisModuleString,
+    argc: c_int,
+) -> c_int {
+    // Until this is done there is no allocator.
+    // SAFETY: the context is that of a loading module.
+    let init = unsafe {
+        raw::Export_RedisModule_Init(
+            ctx,
+            c"redislock".as_ptr(),
+            VERSION,
+            raw::REDISMODULE_APIVER_1 as c_int,
+        )
+    };
+    if init != OK {
+        return api::ERR;
+    }
+    if let Some(name) = api::missing_function() {
+        // SAFETY: RM_Log is as old as modules.
+        return unsafe { refuse_old_server(ctx, name) };
+    }
+    entry::log_panics();
+    // SAFETY: as above.
+    let Some(ctx) = (unsafe { Context::from_raw(ctx) }) else {
+        return api::ERR;
+    };
+    match entry::fence(Err("a bug, see above"), || register(ctx, argc)) {
+        Ok(()) => {
+            announce(ctx);
+            OK
+        }
+        Err(reason) => {
+            api::log(Level::Warning, &format!("cannot be loaded: {reason}"));
+            api::ERR
+        }
+    }
+}
+
+/// # Safety
+/// As [`RedisModule_OnLoad`]. Uses no allocator, as there may be none.
+unsafe fn refuse_old_server(ctx: *mut raw::RedisModuleCtx, missing: &'static str) -> c_int {
+    // SAFETY: the table of functions has been filled in.
+    if let Some(log) = unsafe { raw::RedisModule_Log } {
+        let length = missing.len() as c_int;
+        // SAFETY: `%.*s` reads `length` bytes of a string that is there.
+        unsafe {
+            log(
+                ctx,
+                c"warning".as_ptr(),
+                c"<redislock> cannot be loaded: it needs Redis 7.0 or Valkey 8.0 or newer; this \
+                  server has no %.*s"
+                    .as_ptr(),
+                length,
+                missing.as_ptr(),
+            );
+        }
+    }
+    api::ERR
+}
+
+fn register(ctx: Context<'_>, argc: c_int) -> Result<(), &'static str> {
+    if argc > 0 {
+        return Err("it takes no arguments; set redislock.max-ttl-ms in redis.conf instead");
+    }
+    clock::choose();
+    // SAFETY: the context is that of a loading module.
+    unsafe {
+        server!(RedisModule_SetModuleOptions)(
+            ctx.as_ptr(),
+            // A short or corrupt file is an error of ours, not the server's end;
+            // and only a change of holders is a change for WATCH.
+            (raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
+                | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED) as c_int,
+        );
+    }
+    keyspace::register(ctx)?;
+    register_commands(ctx)?;
+    config::register(ctx)?;
+    events::subscribe(ctx)?;
+    let alarm = Alarm::new()?;
+    state::with(|shell| shell.alarm = Some(alarm));
+    // With no file to load no event would follow, so the term opens here.
+    events::note_role();
+    Ok(())
+}
+
+/// One line that says it is there, and one for a setting that drops locks.
+fn announce(ctx: Context<'_>) {
+    entry::fence((), || {
+        let version = env!("CARGO_PKG_VERSION");
+        let clock = match clock::boot_clock() {
+            libc::CLOCK_BOOTTIME => "CLOCK_BOOTTIME",
+            _ => "CLOCK_MONOTONIC",
+        };
+        let text = format!("version {version}, leases run on {clock}");
+        api::log(Level::Notice, &text);
+        let policy = CallReply::of(ctx, c"CONFIG", &[c"GET", c"maxmemory-policy"]);
+        let drops_any_key = policy.is_some_and(|reply| {
+            let value = reply.element(1);
+            value.is_some_and(|value| value.bytes().is_some_and(|it| it.starts_with(b"allkeys")))
+        });
+        if drops_any_key {
+            api::log(
+                Level::Warning,
+                "maxmemory-policy allkeys-* may evict locks that are held: use noeviction or \
+                 volatile-*. Fencing tokens still rise.",
+            );
+        }
+    });
+}
+
+type CommandFunction = unsafe extern "C" fn(
+    *mut raw::RedisModuleCtx,
+    *mut *mut raw::RedisModuleString,
+    c_int,
+) -> c_int;
+
+const FUNCTIONS: [CommandFunction; COMMANDS.len()] = [
+    entry::command::<0>,
+    entry::command::<1>,
+    entry::command::<2>,
+    entry::command::<3>,
+    entry::command::<4>,
+    entry::command::<5>,
+    entry::command::<6>,
+];
+
+fn register_commands(ctx: Context<'_>) -> Result<(), &'static str> {
+    for (command, function) in COMMANDS.iter().zip(FUNCTIONS) {
+        let is_registered = match command.kind {
+            Kind::Write | Kind::Read => create(ctx, command, function, command.flags),
+            // Servers that know internal commands hide them from clients; the
+            // others refuse the flag, and `entry` refuses the clients.
+            Kind::Effect | Kind::KeylessEffect => {
+                let flags = [command.flags.to_bytes(), b" internal"].concat();
+                let flags = CString::new(flags).unwrap_or_default();
+                create(ctx, command, function, &flags)
+                    || create(ctx, command, function, command.flags)
+            }
+        };
+        if !is_registered {
+            return Err("one of its commands is taken");
+        }
+        describe(ctx, command)?;
+    }
+    Ok(())
+}
+
+fn create(ctx: Context<'_>, command: &Command, function: CommandFunction, flags: &CStr) -> bool {
+    let key = c_int::from(command.kind != Kind::KeylessEffect);
+    // SAFETY: the context is that of a loading module; the strings are copied.
+    unsafe {
+        server!(RedisModule_CreateCommand)(
+            ctx.as_ptr(),
+            command.name.as_ptr(),
+            Some(function),
+            flags.as_ptr(),
+            key,
+            key,
+            key,
+        ) == OK
+    }
+}
+
+/// Tells the server how many words a command takes, what it does to its key,
+/// and what COMMAND DOCS says.
+fn describe(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
+    let version = raw::RedisModuleCommandInfoVersion {
+        version: 1,
+        sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
+        sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
+        sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
+    };
+    // SAFETY: all fields of these structures may be zero: the end of a list.
+    let mut key_specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
+    let access = match command.kind {
+        Kind::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+        _ => {
+            raw::REDISMODULE_CMD_KEY_RW
+                | raw::REDISMODULE_CMD_KEY_ACCESS
+                | raw::REDISMODULE_CMD_KEY_UPDATE
+        }
+    };
+    let spec = &mut key_specs[0];
+    spec.flags = u64::from(access);
+    spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
+    spec.bs.index.pos = 1;
+    spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
+    spec.fk.range.keystep = 1;
+    let key_specs = match command.kind {
+        Kind::KeylessEffect => std::ptr::null_mut(),
+        _ => key_specs.as_mut_ptr(),
+    };
+    let info = raw::RedisModuleCommandInfo {
+        version: &version,
+        summary: command.summary.as_ptr(),
+        complexity: command.complexity.as_ptr(),
+        since: c"0.1.0".as_ptr(),
+        history: std::ptr::null_mut(),
+        tips: std::ptr::null(),
+        arity: c_int::from(command.arity),
+        key_specs,
+        args: std::ptr::null_mut(),
+    };
+    // SAFETY: the command was just made; the server copies what it is told.
+    unsafe {
+        let made = server!(RedisModule_GetCommand)(ctx.as_ptr(), command.name.as_ptr());
+        if !made.is_null() && server!(RedisModule_SetCommandInfo)(made, &info) == OK {
+            return Ok(());
+        }
+    }
+    Err("the server does not take the description of a command")
+}

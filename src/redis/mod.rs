@@ -1,0 +1,44 @@
+//! # The shell
+//!
+//! What stands between the rules (`src/lock`) and the server. It is the only
+//! room with `unsafe`; each block says who guarantees what it relies on. It
+//! decides nothing about locks: it turns what the server says into events, and
+//! effects into what the server is told.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | [`load`]      | what happens when the server loads the module |
+//! | [`api`]       | the server's functions, wrapped as thinly as safety allows |
+//! | [`entry`]     | the fence no panic crosses, and the way every command takes |
+//! | [`state`]     | the one global: the locks of this server |
+//! | [`keyspace`]  | the native type `redislock`: save, load, rewrite, digest |
+//! | [`apply`]     | effects carried out: the key, the log, the replicas |
+//! | [`turn`]      | the one function in which things change by themselves |
+//! | [`alarm`]     | a timer on the boot clock, which wakes the event loop |
+//! | [`events`]    | what the server tells: role, loading, FLUSH, SWAPDB, RENAME |
+//! | [`cluster`]   | which slots are still ours |
+//! | [`call`]      | calls of the server's own commands |
+//! | [`clock`]     | the only readings of the two clocks |
+//! | [`config`]    | `redislock.max-ttl-ms` |
+//! | [`allocator`] | the server's allocator, with realloc |
+//!
+//! ## Who runs when
+//!
+//! The server calls the module from one thread at a time, under its global
+//! lock, with one exception: `free` of a value may run on a background thread,
+//! and does nothing. A saving child process has a copy of everything.
+
+mod alarm;
+mod allocator;
+mod api;
+mod apply;
+mod call;
+mod clock;
+mod cluster;
+mod config;
+mod entry;
+mod events;
+mod keyspace;
+mod load;
+mod state;
+mod turn;

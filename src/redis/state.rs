@@ -1,0 +1,108 @@
+//! The one global: the locks of this server, and what the shell knows beside
+//! them.
+//!
+//! [`with`] lends it for as long as a closure runs. No function of the server
+//! that may call back into the module (opening, storing or deleting a key) may
+//! be called inside; the loan is checked at run time.
+
+use super::alarm::Alarm;
+use crate::lock::{Effect, Locks, Ttl};
+use lazy_static::lazy_static;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+/// What this server is. Kept here because the server's own flags lie while
+/// roles change; set at load and in the role event only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It grants and ends.
+    #[default]
+    Master,
+    /// It applies what its master says.
+    Replica,
+}
+
+/// Whether slots have to be looked after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Deployment {
+    /// All keys are ours for good.
+    #[default]
+    Alone,
+    /// Slots come and go.
+    Cluster,
+}
+
+/// A key that may hold a dead handle.
+#[derive(Debug)]
+pub(super) struct Suspect {
+    /// Where; `None`: in any database.
+    pub(super) db: Option<u32>,
+    /// The key's name.
+    pub(super) key: Vec<u8>,
+}
+
+/// Whether `turn` has something to look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Attention {
+    /// Nothing that was left for later.
+    #[default]
+    Idle,
+    /// Something happened, or it is time to try again.
+    Wanted,
+}
+
+/// Everything the module remembers.
+pub(super) struct Shell {
+    pub(super) locks: Locks,
+    pub(super) role: Role,
+    pub(super) deployment: Deployment,
+    /// The longest lease a client may ask for.
+    pub(super) ttl_most: Ttl,
+    /// A list that is used again and again.
+    pub(super) effects: Vec<Effect>,
+    /// What callbacks leave for `turn`.
+    pub(super) suspects: VecDeque<Suspect>,
+    pub(super) attention: Attention,
+    pub(super) alarm: Option<Alarm>,
+    /// Cluster: what the last look at the slots saw.
+    pub(super) epoch_seen: Option<i64>,
+    /// Cluster: calls of cron since the last look at the slots.
+    pub(super) crons_since_look: u32,
+}
+
+impl Default for Shell {
+    fn default() -> Self {
+        Self {
+            locks: Locks::default(),
+            role: Role::default(),
+            deployment: Deployment::default(),
+            ttl_most: super::config::TTL_MOST_DEFAULT,
+            effects: Vec::new(),
+            suspects: VecDeque::new(),
+            attention: Attention::default(),
+            alarm: None,
+            epoch_seen: None,
+            crons_since_look: 0,
+        }
+    }
+}
+
+struct UnderTheServersLock(RefCell<Shell>);
+
+// SAFETY: everything but `free` of a value runs under the server's global lock,
+// one call at a time; `free` does not come here.
+unsafe impl Sync for UnderTheServersLock {}
+// SAFETY: as above; which thread holds the lock does not matter.
+unsafe impl Send for UnderTheServersLock {}
+
+lazy_static! {
+    static ref SHELL: UnderTheServersLock = UnderTheServersLock(RefCell::default());
+}
+
+/// Lends the global to `use_it`.
+///
+/// # Panics
+/// If it is lent already: a bug, which the fence turns into an error reply.
+pub(super) fn with<R>(use_it: impl FnOnce(&mut Shell) -> R) -> R {
+    use_it(&mut SHELL.0.borrow_mut())
+}

@@ -1,0 +1,190 @@
+//! `turn`: the one function in which things change by themselves.
+//!
+//! It is called from the event loop just before that goes to sleep. The server
+//! does not do that in the middle of a script or while it loads, and it gives
+//! the call an execution unit of its own: what is replicated here goes out as
+//! one transaction. Every other callback only leaves a note for `turn`.
+//!
+//! What may not be done now, because writes are paused or this is a replica, is
+//! kept and tried again with each cron (by default every 100 ms). Ending a lease
+//! needs no more than that: like the server's own expiry it is not held back by
+//! `min-replicas-to-write`, a full disk or a full memory.
+//!
+//! A turn is a slice: if there is more to do than fits, the alarm is set to ring
+//! at once, and clients are served in between.
+
+use super::api::{self, Context};
+use super::apply::{self, Verdict};
+use super::clock;
+use super::state::{self, Attention, Role, Suspect};
+use crate::lock::{BootTime, Event};
+
+/// Leases ended in one turn, at most. One takes 1 to 3 µs.
+const SWEEP_MOST: usize = 512;
+/// Slots of the table looked at in one turn, at most. One takes some 10 ns.
+const RECLAIM_MOST: u32 = 16_384;
+/// Suspected keys looked at in one turn, at most.
+const SUSPECTS_MOST: usize = 128;
+/// More databases than this are not searched for a lost key.
+const DATABASES_MOST: u32 = 1_024;
+
+/// What may be changed in this turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// Keys may be deleted, and replicas told.
+    Write,
+    /// Nothing that replicas would hear of; try again with cron.
+    Wait,
+}
+
+/// Whether a slice was enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Finished,
+    MoreToDo,
+}
+
+/// Does what is due. Called before each sleep, and cheap if nothing is.
+pub(super) fn turn(ctx: Context<'_>) {
+    let is_wanted = state::with(|shell| std::mem::take(&mut shell.attention) == Attention::Wanted);
+    if !is_wanted {
+        return;
+    }
+    let leave = leave();
+    if !api::is_write_paused() {
+        write_lost_cover(ctx);
+    }
+    let now = clock::boot();
+    let mut progress = reclaim(ctx, now);
+    if leave == Leave::Write {
+        progress = progress.and(sweep(ctx, now));
+    }
+    progress = progress.and(look_at_suspects(ctx, leave));
+    set_alarm(leave, progress);
+}
+
+impl Progress {
+    fn and(self, other: Self) -> Self {
+        if self == Self::Finished {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+fn leave() -> Leave {
+    let is_master = state::with(|shell| shell.role) == Role::Master;
+    if is_master && !api::is_write_paused() {
+        Leave::Write
+    } else {
+        Leave::Wait
+    }
+}
+
+/// The log was begun anew: write down again how far tokens may go. A replica
+/// writes it into its own log only.
+fn write_lost_cover(ctx: Context<'_>) {
+    if let Some(cover) = state::with(|shell| shell.locks.take_lost_cover()) {
+        ctx.replicate_cover(cover);
+    }
+}
+
+/// Frees what FLUSH and SWAPDB ended.
+fn reclaim(ctx: Context<'_>, now: BootTime) -> Progress {
+    let mut effects = Vec::new();
+    let progress = state::with(|shell| {
+        let event = Event::Reclaim { most: RECLAIM_MOST };
+        shell.locks.step(now, event, &mut effects);
+        if shell.locks.has_to_reclaim() {
+            Progress::MoreToDo
+        } else {
+            Progress::Finished
+        }
+    });
+    apply::in_background(ctx, &mut effects);
+    progress
+}
+
+/// Ends leases that are over.
+fn sweep(ctx: Context<'_>, now: BootTime) -> Progress {
+    let (mut effects, progress) = state::with(|shell| {
+        let mut effects = std::mem::take(&mut shell.effects);
+        let event = Event::Sweep { most: SWEEP_MOST };
+        shell.locks.step(now, event, &mut effects);
+        let is_more_due = shell
+            .locks
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now);
+        let progress = if is_more_due {
+            Progress::MoreToDo
+        } else {
+            Progress::Finished
+        };
+        (effects, progress)
+    });
+    apply::in_background(ctx, &mut effects);
+    state::with(|shell| shell.effects = effects);
+    progress
+}
+
+/// Deletes keys that hold dead handles. On a replica they are its master's to
+/// delete; they are remembered in case this replica is promoted.
+fn look_at_suspects(ctx: Context<'_>, leave: Leave) -> Progress {
+    let count = state::with(|shell| shell.suspects.len().min(SUSPECTS_MOST));
+    for _ in 0..count {
+        let Some(suspect) = state::with(|shell| shell.suspects.pop_front()) else {
+            break;
+        };
+        match suspect.db {
+            Some(db) => look_at(ctx, db, suspect.key, leave),
+            None => {
+                for db in (0..DATABASES_MOST).take_while(|&db| ctx.select_db(db)) {
+                    look_at(ctx, db, suspect.key.clone(), leave);
+                }
+            }
+        }
+    }
+    match leave {
+        Leave::Write if state::with(|shell| !shell.suspects.is_empty()) => Progress::MoreToDo,
+        _ => Progress::Finished,
+    }
+}
+
+fn look_at(ctx: Context<'_>, db: u32, key: Vec<u8>, leave: Leave) {
+    match leave {
+        Leave::Write => apply::delete_if_dead(ctx, db, &key),
+        Leave::Wait if apply::inspect(ctx, db, &key) == Verdict::Dead => state::with(|shell| {
+            let db = Some(db);
+            shell.suspects.push_back(Suspect { db, key });
+        }),
+        Leave::Wait => {}
+    }
+}
+
+fn set_alarm(leave: Leave, progress: Progress) {
+    state::with(|shell| {
+        let next = match (progress, leave) {
+            (Progress::MoreToDo, _) => Some(clock::boot()),
+            (Progress::Finished, Leave::Write) => shell.locks.next_deadline(),
+            (Progress::Finished, Leave::Wait) => None,
+        };
+        if let (Some(alarm), Some(next)) = (&mut shell.alarm, next) {
+            alarm.ring_by(next);
+        }
+    });
+}
+
+/// With each cron: whether something was put off.
+pub(super) fn try_again() {
+    state::with(|shell| {
+        let is_due = shell
+            .locks
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= clock::boot());
+        let is_put_off = is_due || !shell.suspects.is_empty() || shell.locks.has_to_reclaim();
+        if is_put_off {
+            shell.attention = Attention::Wanted;
+        }
+    });
+}
