@@ -326,6 +326,11 @@ impl Flags {
         self.0 & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0
     }
 
+    /// The server writes a log (AOF), or is about to.
+    pub(super) fn has_log(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_AOF != 0
+    }
+
     /// The server is part of a cluster.
     pub(super) fn is_cluster(self) -> bool {
         self.0 & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0

@@ -136,7 +136,8 @@ unsafe extern "C" fn swapped(
 }
 
 /// A child was forked, perhaps to rewrite the log. What the log begins with
-/// from here on does not say how far tokens may go, if it is no RDB file.
+/// from here on does not say how far tokens may go, if it is no RDB file. A log
+/// that is being switched on counts as on.
 unsafe extern "C" fn forked(
     _ctx: *mut raw::RedisModuleCtx,
     _event: raw::RedisModuleEvent,
@@ -144,7 +145,8 @@ unsafe extern "C" fn forked(
     _data: *mut c_void,
 ) {
     entry::fence((), || {
-        if what == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN {
+        let is_born = what == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN;
+        if is_born && api::Flags::of_server().has_log() {
             happened(Event::LogBegun);
         }
     });

@@ -1,0 +1,40 @@
+//! Waiting for a condition, with a deadline. Nothing else in the tests waits.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests measure time from outside the module"
+)]
+
+use std::time::{Duration, Instant};
+
+/// How long a condition may take before a test fails: long enough for a machine
+/// that is busy with something else.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The time, as the test sees it.
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Asks until there is an answer; fails after [`PATIENCE`], saying `what` was
+/// waited for.
+pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
+    match within(PATIENCE, ask) {
+        Some(answer) => answer,
+        None => panic!("{what}: not within {PATIENCE:?}"),
+    }
+}
+
+/// Asks until there is an answer, for as long as `patience`.
+pub fn within<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = now() + patience;
+    loop {
+        if let Some(answer) = ask() {
+            return Some(answer);
+        }
+        if now() >= end {
+            return None;
+        }
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+}

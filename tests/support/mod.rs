@@ -1,0 +1,13 @@
+//! What the tests against real servers need: a server of its own for each test,
+//! clients, a listener to its replication stream, and waiting without sleeping.
+
+pub mod client;
+pub mod eventually;
+pub mod resp;
+pub mod server;
+pub mod stream;
+
+pub use client::Client;
+pub use eventually::{eventually, now, PATIENCE};
+pub use server::Server;
+pub use stream::Stream;

@@ -1,0 +1,56 @@
+//! A listener to the replication stream: a replica that keeps nothing.
+//!
+//! It asks for a full synchronisation, throws the file away and hears every
+//! command after that. To know that nothing was sent, a marker is sent behind.
+
+use super::resp::{length, Wire};
+use super::Client;
+
+/// The stream of one server.
+pub struct Stream {
+    wire: Wire,
+    markers: usize,
+}
+
+/// Commands as lines of words.
+pub type Lines = Vec<String>;
+
+impl Stream {
+    /// Begins to listen to the server on `port`; returns when it is in step.
+    pub fn of(port: u16) -> Self {
+        let mut wire = Wire::connect(port);
+        wire.send(b"SYNC\r\n").expect("the server listens");
+        let head = loop {
+            // The server sends empty lines while it prepares the file.
+            let line = wire.line().expect("a file");
+            if !line.is_empty() {
+                break line;
+            }
+        };
+        let count = length(&head, b'$').expect("the length of the file");
+        wire.bytes(count).expect("the file");
+        Self { wire, markers: 0 }
+    }
+
+    /// What was sent since the last time, without PING and SELECT.
+    pub fn heard(&mut self, client: &mut Client) -> Lines {
+        self.markers += 1;
+        let marker = format!("marker:{}", self.markers);
+        client.say(&format!("PUBLISH {marker} x"));
+        let mut lines = Lines::new();
+        loop {
+            let words = self.wire.command().expect("a command");
+            let line = words
+                .iter()
+                .map(|word| word.escape_ascii().to_string())
+                .collect::<Vec<_>>()
+                .join(" ");
+            if line.to_lowercase() == format!("publish {marker} x") {
+                return lines;
+            }
+            if line != "PING" && !line.starts_with("SELECT ") {
+                lines.push(line);
+            }
+        }
+    }
+}
