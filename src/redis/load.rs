@@ -19,7 +19,6 @@ const VERSION: c_int = 100;
 /// # Safety
 /// Called by the server, with the context and the arguments of a loading module.
 #[no_mangle]
-#[allow(unreachable_pub, reason = "the server reaches it by its name")]
 pub unsafe extern "C" fn RedisModule_OnLoad(
     ctx: *mut raw::RedisModuleCtx,
     _argv: *mut *mut raw::RedisModuleString,

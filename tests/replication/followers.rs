@@ -1,0 +1,136 @@
+//! Real replicas reach the same holders and tokens, and change nothing by
+//! themselves.
+
+use super::support::{eventually, now, Client, Server};
+use std::time::Duration;
+
+/// A replica of `master` that has caught up.
+pub fn replica_of(master: &Server, settings: &[&str]) -> Server {
+    let replica = Server::with(settings);
+    let mut client = replica.client();
+    client.say(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
+    eventually("the link is up", || {
+        (client.info("master_link_status") == "up").then_some(())
+    });
+    replica
+}
+
+/// Waits until the replica has everything that the master sent.
+pub fn catch_up(master: &mut Client, replica: &mut Client) {
+    let sent = master.info("master_repl_offset");
+    let sent: u64 = sent.parse().expect("a number");
+    eventually("the replica catches up", || {
+        let got: u64 = replica.info("slave_repl_offset").parse().ok()?;
+        (got >= sent).then_some(())
+    });
+}
+
+fn digest(client: &mut Client) -> String {
+    client.text("DEBUG DIGEST")
+}
+
+#[test]
+fn a_replica_has_the_same_holders_and_tokens_live_and_after_a_full_sync() {
+    let master = Server::start();
+    let mut on_master = master.client();
+    on_master.acquired("before", "alice", 60_000);
+    let replica = replica_of(&master, &[]);
+    let mut on_replica = replica.client();
+    let token = on_master.acquired("after", "bob", 60_000);
+    on_master.acquired("released", "carol", 60_000);
+    on_master.release("released", "carol");
+    on_master.say(&format!("LOCK.EXTEND after bob 70000 RAISE {}", token + 9));
+    catch_up(&mut on_master, &mut on_replica);
+    for key in ["before", "after", "released"] {
+        assert_eq!(on_master.fence(key), on_replica.fence(key), "{key}");
+    }
+    assert_eq!(on_replica.fence("after"), Some(token + 9));
+    assert_eq!(digest(&mut on_master), digest(&mut on_replica));
+}
+
+#[test]
+fn a_replica_ends_no_lease_by_itself() {
+    let master = Server::start();
+    let mut on_master = master.client();
+    let replica = replica_of(&master, &[]);
+    let mut on_replica = replica.client();
+    on_master.acquired("k", "alice", 100);
+    catch_up(&mut on_master, &mut on_replica);
+    // While its writes are paused the master does not end the lease either.
+    on_master.say("CLIENT PAUSE 60000 WRITE");
+    eventually("the lease is over on the replica", || {
+        on_replica.fence("k").is_none().then_some(())
+    });
+    // Twenty crons later, of which one would be enough, the key is still there.
+    let end = now() + Duration::from_secs(2);
+    while now() < end {
+        assert!(on_replica.exists("k"), "a replica ended a lease");
+    }
+    on_master.say("CLIENT UNPAUSE");
+    eventually("the master ends it", || {
+        (!on_replica.exists("k")).then_some(())
+    });
+}
+
+#[test]
+fn a_replica_hands_on_to_its_own_replica_and_its_own_log() {
+    let master = Server::start();
+    let mut on_master = master.client();
+    let mut middle = replica_of(&master, &["appendonly yes", "appendfsync always"]);
+    let last = replica_of(&middle, &[]);
+    let mut on_middle = middle.client();
+    let mut on_last = last.client();
+    let token = on_master.acquired("k", "alice", 60_000);
+    catch_up(&mut on_master, &mut on_middle);
+    eventually("the last one hears of it", || {
+        (on_last.fence("k") == Some(token)).then_some(())
+    });
+    // Its own log alone brings the lock back.
+    middle.kill();
+    middle.start_again();
+    let mut on_middle = middle.client();
+    assert_eq!(on_middle.fence("k"), Some(token));
+}
+
+#[test]
+fn a_replica_refuses_writes_even_where_it_may_be_written_to() {
+    let master = Server::start();
+    let replica = replica_of(&master, &["replica-read-only no"]);
+    let mut on_replica = replica.client();
+    for line in [
+        "LOCK.ACQUIRE k alice 1000",
+        "LOCK.RELEASE k alice",
+        "LOCK.EXTEND k alice 1000",
+    ] {
+        let error = on_replica.error_of(line);
+        assert!(error.starts_with("READONLY "), "{line}: {error}");
+    }
+    assert_eq!(on_replica.fence("k"), None);
+    let error = on_replica.error_of("LOCK._GRANT k alice 5 1000 1 0");
+    assert!(error.starts_with("ERR "), "{error}");
+    assert_eq!(on_replica.number("DBSIZE"), 0);
+}
+
+#[test]
+fn a_flush_on_the_master_ends_the_locks_of_the_replica_and_frees_their_memory() {
+    let master = Server::start();
+    let mut on_master = master.client();
+    let replica = replica_of(&master, &[]);
+    let mut on_replica = replica.client();
+    let script = "for i = 1, 20000 do redis.call('LOCK.ACQUIRE', 'k' .. i, 'a', '60000') end";
+    let memory =
+        |client: &mut Client| -> i64 { client.info("used_memory_dataset").parse().expect("bytes") };
+    let before = memory(&mut on_replica);
+    on_master.call(&["EVAL", script, "0"]);
+    catch_up(&mut on_master, &mut on_replica);
+    assert_eq!(on_replica.number("DBSIZE"), 20_000);
+    let full = memory(&mut on_replica);
+    on_master.say("FLUSHALL");
+    catch_up(&mut on_master, &mut on_replica);
+    assert_eq!(on_replica.number("DBSIZE"), 0);
+    assert_eq!(on_replica.fence("k7"), None);
+    eventually("the memory is given back", || {
+        let now = memory(&mut on_replica);
+        (now - before < (full - before) / 4).then_some(())
+    });
+}
