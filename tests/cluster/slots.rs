@@ -1,0 +1,165 @@
+//! A first grant in a slot opens a term; keys that move keep their holder.
+
+use super::support::{eventually, now, Client, Server};
+use redis::Value;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Slot 12182, by the example in the specification of Redis Cluster.
+const KEY: &str = "foo";
+const SLOT: u32 = 12_182;
+/// Another key of that slot.
+const NEIGHBOUR: &str = "{foo}2";
+/// A key of another slot.
+const STRANGER: &str = "bar";
+
+fn node() -> Server {
+    Server::with(&["cluster-enabled yes", "cluster-require-full-coverage no"])
+}
+
+/// A cluster of one, which serves all slots.
+fn alone() -> (Server, Client) {
+    let server = node();
+    let mut client = server.client();
+    client.say("CLUSTER ADDSLOTSRANGE 0 16383");
+    eventually("the cluster is ready", || is_ready(&mut client));
+    (server, client)
+}
+
+fn is_ready(client: &mut Client) -> Option<()> {
+    let info = client.text("CLUSTER INFO");
+    info.contains("cluster_state:ok").then_some(())
+}
+
+/// The first token of this millisecond.
+#[allow(clippy::disallowed_methods, reason = "the test's own clock")]
+fn token_by_clock() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let ms = since_1970.expect("a clock after 1970").as_millis() as i64;
+    (ms - 1_704_067_200_000) << 12
+}
+
+#[test]
+fn the_first_grant_in_a_slot_opens_a_term_and_the_next_does_not() {
+    let (_server, mut client) = alone();
+    let first = client.acquired(KEY, "alice", 60_000);
+    let by_clock = clock_beyond(first);
+    let second = client.acquired(NEIGHBOUR, "alice", 60_000);
+    assert!(second < by_clock, "no term for a slot that is known");
+    let by_clock = clock_beyond(second);
+    let stranger = client.acquired(STRANGER, "alice", 60_000);
+    assert!(stranger > by_clock, "{stranger} does not start a term");
+    client.release(KEY, "alice");
+    let next = client.acquired(KEY, "bob", 60_000);
+    assert_eq!(next, stranger + 1);
+}
+
+/// Waits for a millisecond whose tokens are all above `token`, and returns the
+/// first of them. Terms of two servers that begin in the same millisecond are
+/// not ordered, and no slot moves that fast.
+fn clock_beyond(token: i64) -> i64 {
+    eventually("the clock goes on", || {
+        let by_clock = token_by_clock();
+        (by_clock > token).then_some(by_clock)
+    })
+}
+
+/// Two nodes; the first serves all slots.
+fn two() -> (Server, Server) {
+    let (one, mut on_one) = alone();
+    let other = node();
+    on_one.say(&format!("CLUSTER MEET 127.0.0.1 {}", other.port()));
+    let mut on_other = other.client();
+    eventually("they know each other", || {
+        is_ready(&mut on_other)?;
+        let nodes = on_one.text("CLUSTER NODES");
+        (nodes.lines().count() == 2 && !nodes.contains("handshake")).then_some(())
+    });
+    (one, other)
+}
+
+/// Makes `to` the master of the slot, as a resharding does at its end.
+fn give(slot: u32, from: &mut Client, to: &mut Client) {
+    let name = to.text("CLUSTER MYID");
+    to.say(&format!("CLUSTER SETSLOT {slot} NODE {name}"));
+    from.say(&format!("CLUSTER SETSLOT {slot} NODE {name}"));
+}
+
+#[test]
+fn tokens_rise_when_a_slot_leaves_and_comes_back() {
+    let (one, other) = two();
+    let (mut on_one, mut on_other) = (one.client(), other.client());
+    let first = on_one.acquired(KEY, "alice", 60_000);
+    on_one.release(KEY, "alice");
+    clock_beyond(first);
+    give(SLOT, &mut on_one, &mut on_other);
+    // Away for longer than a look at the slots takes to come round.
+    let back = now() + Duration::from_millis(2_500);
+    let mut last = first;
+    while now() < back {
+        let token = on_other.acquired(KEY, "bob", 60_000);
+        assert!(token > last, "{token} is not above {last}");
+        last = token;
+        on_other.release(KEY, "bob");
+    }
+    clock_beyond(last);
+    give(SLOT, &mut on_other, &mut on_one);
+    let token = on_one.acquired(KEY, "carol", 60_000);
+    assert!(token > last, "{token} is not above {last}");
+}
+
+#[test]
+fn a_held_lock_that_moves_keeps_its_holder_and_its_token() {
+    let (one, other) = two();
+    let (mut on_one, mut on_other) = (one.client(), other.client());
+    let token = on_one.acquired(KEY, "alice", 60_000);
+    let (here, there) = (on_one.text("CLUSTER MYID"), on_other.text("CLUSTER MYID"));
+    on_other.say(&format!("CLUSTER SETSLOT {SLOT} IMPORTING {here}"));
+    on_one.say(&format!("CLUSTER SETSLOT {SLOT} MIGRATING {there}"));
+    let port = other.port();
+    on_one.say(&format!("MIGRATE 127.0.0.1 {port} {KEY} 0 5000"));
+    give(SLOT, &mut on_one, &mut on_other);
+    assert!(on_other.is_live(KEY, token));
+    assert_eq!(on_other.acquire(KEY, "bob", 1_000), None);
+    assert_eq!(
+        on_other.number(&format!("LOCK.EXTEND {KEY} alice 60000")),
+        1
+    );
+    assert_eq!(on_other.release(KEY, "alice"), 1);
+    assert!(on_other.acquired(KEY, "bob", 60_000) > token);
+}
+
+#[test]
+fn a_restore_far_ahead_of_the_clock_is_refused() {
+    let (mut server, mut client) = alone();
+    client.say("DEBUG SET-SKIP-CHECKSUM-VALIDATION 1");
+    let token = client.acquired(KEY, "alice", 60_000);
+    let dump = client.bytes(&["DUMP", KEY]);
+    let written = varint(token as u64);
+    // As many bytes, and the largest number that fits: over a year ahead.
+    let mut far = vec![0xff; written.len() - 1];
+    far.push(0x7f);
+    let at = dump
+        .windows(written.len())
+        .position(|bytes| bytes == written)
+        .expect("the token is in the record");
+    let mut forged = dump.clone();
+    forged[at..at + far.len()].copy_from_slice(&far);
+    client.release(KEY, "alice");
+    let restore = |bytes| [b"RESTORE", KEY.as_bytes(), b"0", bytes, b"REPLACE"];
+    let error = client.error(&restore(&forged));
+    assert!(error.contains("Bad data format"), "{error}");
+    assert_eq!(client.call(&restore(&dump)), Value::Okay);
+    assert!(client.is_live(KEY, token), "an honest one is taken");
+    server.assert_healthy();
+}
+
+/// The form in which a record holds numbers: seven bits to a byte.
+fn varint(mut number: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
