@@ -7,7 +7,7 @@ use super::{eventually, Client, PATIENCE};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// A running (or killed) server.
@@ -107,13 +107,42 @@ impl Server {
         self.log()
     }
 
+    /// Starts the server on files that it may refuse: how the process ended, or
+    /// `None` if it runs.
+    pub fn start_or_end(&mut self) -> Option<ExitStatus> {
+        self.spawn();
+        self.ended_or_up()
+    }
+
+    /// As [`Server::start_or_end`], but without the module.
+    pub fn start_without_module_or_end(&mut self) -> Option<ExitStatus> {
+        self.spawn_on(&self.conf());
+        self.ended_or_up()
+    }
+
+    fn ended_or_up(&mut self) -> Option<ExitStatus> {
+        if self.comes_up() {
+            self.starts += 1;
+            return None;
+        }
+        let child = self.child.as_mut().expect("it was started");
+        let ended = child.try_wait().expect("a child");
+        assert!(ended.is_some(), "it neither answers nor ends");
+        self.child = None;
+        ended
+    }
+
     fn spawn(&mut self) {
+        let conf = format!("loadmodule {}\n{}", module().display(), self.conf());
+        self.spawn_on(&conf);
+    }
+
+    fn conf(&self) -> String {
         let path = self.directory.path();
         let mut conf = format!(
-            "bind 127.0.0.1\nport {}\ndir {}\nloadmodule {}\n",
+            "bind 127.0.0.1\nport {}\ndir {}\n",
             self.port,
-            path.display(),
-            module().display()
+            path.display()
         );
         conf += "save \"\"\nenable-debug-command yes\nrepl-diskless-sync no\n";
         conf += "loglevel notice\nprotected-mode no\n";
@@ -121,6 +150,11 @@ impl Server {
             conf += line;
             conf += "\n";
         }
+        conf
+    }
+
+    fn spawn_on(&mut self, conf: &str) {
+        let path = self.directory.path();
         let conf_path = path.join("redis.conf");
         fs::write(&conf_path, conf).expect("a file of our own");
         let log = File::options()

@@ -1,0 +1,76 @@
+# Every command a person needs. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+# The server to run and to test against, and where `make run` listens.
+export REDIS_SERVER ?= redis-server
+PORT ?= 6379
+
+MODULE := target/release/libredis_lock.so
+# Where the server of `make run` keeps its files.
+DATA ?= target/run
+
+.PHONY: help setup build run cli demo test verify fmt-check lint doc fix clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
+	echo
+	echo "REDIS_SERVER=/path/to/redis-server   another server   (make run, demo, test)"
+	echo "PORT=6380                            another port     (make run, cli)"
+	echo "DATA=/path                           another folder for its files  (make run)"
+
+setup: ## Install what is missing (Debian, Ubuntu), or say what is
+	@.ci/setup
+
+build: setup ## Build the module: target/release/libredis_lock.so
+	@cargo build --release --locked
+
+run: build ## Start a server with the module, on PORT (default 6379)
+	@if (exec 3<>/dev/tcp/127.0.0.1/$(PORT)) 2>/dev/null; then
+	  echo "Port $(PORT) is taken. Choose another one:  make run PORT=$$(( $(PORT) + 1 ))" >&2
+	  exit 1
+	fi
+	mkdir -p "$(DATA)"
+	# A copy, with the full path of the module: the server may rewrite its file.
+	sed 's|^loadmodule .*|loadmodule "$(CURDIR)/$(MODULE)"|' redis.conf > "$(DATA)/redis.conf"
+	at=$$([ $(PORT) = 6379 ] || echo "-p $(PORT) ")
+	echo
+	echo "redis-server with redis-lock listens on 127.0.0.1:$(PORT). In another window, type:"
+	echo
+	echo "    redis-cli $${at}LOCK.ACQUIRE seat:42 alice 30000"
+	echo
+	echo "Ctrl-C ends it. Its files are in $(DATA)."
+	echo
+	cd "$(DATA)"
+	exec "$$REDIS_SERVER" redis.conf --port $(PORT)
+
+cli: ## Talk to the server that `make run` started
+	@redis-cli -p $(PORT)
+
+demo: build ## Hand out 10,000 coupons to 64 clients, with the lock and without
+	@cargo build --release --locked --example coupons
+	.ci/with-server $(MODULE) target/release/examples/coupons
+
+test: setup ## Run everything that proves the project
+	@cargo test --locked
+
+verify: fmt-check lint test doc ## What CI runs; writes nothing but target/
+
+fmt-check: ## Check the format
+	@cargo fmt --check
+
+lint: setup ## Clippy, warnings are errors
+	@cargo clippy --locked --all-targets -- -D warnings
+
+doc: setup ## Build the documentation, warnings are errors
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+fix: ## Format, and mend what clippy can
+	@cargo fmt
+	cargo clippy --fix --allow-dirty --allow-staged --all-targets
+
+clean: ## Remove everything that was built
+	@cargo clean

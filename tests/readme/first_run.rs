@@ -1,0 +1,123 @@
+//! `make run`, `make help` and `make demo`, typed in the project's folder.
+
+use super::support::server::free_port;
+use super::support::{eventually, Client};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn make(arguments: &[&str]) -> Command {
+    let mut make = Command::new("make");
+    make.args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        // What cargo set for this test is not there when a person types.
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
+        .stdin(Stdio::null());
+    make
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().expect("make is installed")
+}
+
+/// `make run`, and the server that it started: both end with the test.
+struct Running {
+    make: Child,
+    port: u16,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(mut client) = Client::try_connect(self.port) {
+            let _ = client.try_call(&["SHUTDOWN", "NOSAVE"]);
+        }
+        let _ = self.make.kill();
+        let _ = self.make.wait();
+    }
+}
+
+#[test]
+fn make_run_serves_locks_and_a_taken_port_is_a_clear_error() {
+    let port = free_port();
+    let setting = format!("PORT={port}");
+    let build = output(&mut make(&["build"]));
+    assert!(build.status.success(), "{build:?}");
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/release/libredis_lock.so");
+    assert!(module.exists(), "make build leaves the module");
+    let data = tempfile::tempdir().expect("a directory");
+    let folder = format!("DATA={}", data.path().display());
+    let make_run = make(&["run", &setting, &folder])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut running = Running {
+        make: make_run.expect("make is installed"),
+        port,
+    };
+    let mut client = eventually("the server listens", || {
+        let ended = running.make.try_wait().expect("our child");
+        assert!(ended.is_none(), "it ended");
+        let mut client = Client::try_connect(port)?;
+        client.try_call(&["PING"]).ok().map(|_| client)
+    });
+    let token = client.acquired("seat:42", "alice", 30_000);
+    assert!(token > 0);
+    assert_eq!(client.release("seat:42", "alice"), 1);
+    let again = output(&mut make(&["run", &setting]));
+    assert!(!again.status.success());
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(said.contains(&format!("Port {port} is taken")), "{said}");
+    assert!(said.contains("make run PORT="), "{said}");
+}
+
+#[test]
+fn make_help_lists_the_targets() {
+    let help = output(&mut make(&["help"]));
+    let said = String::from_utf8_lossy(&help.stdout);
+    for target in ["run", "test", "build", "demo", "verify", "fix", "clean"] {
+        let is_listed = said.lines().any(|line| line.starts_with(target));
+        assert!(is_listed, "{target} is missing in:\n{said}");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_or_too_old_is_a_clear_error() {
+    let missing = output(make(&["setup"]).env("REDIS_SERVER", "/nowhere/redis-server"));
+    assert!(!missing.status.success());
+    let said = String::from_utf8_lossy(&missing.stderr);
+    assert!(
+        said.contains("/nowhere/redis-server: there is no such program"),
+        "{said}"
+    );
+
+    let directory = tempfile::tempdir().expect("a directory");
+    let old = directory.path().join("redis-server");
+    let script = "#!/bin/sh\necho 'Redis server v=6.2.14 sha=00000000:0'\n";
+    std::fs::write(&old, script).expect("a file");
+    let made = Command::new("chmod").arg("+x").arg(&old).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let refused = output(make(&["setup"]).env("REDIS_SERVER", &old));
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("version 6.2; redis-lock needs Redis 7.0"),
+        "{said}"
+    );
+}
+
+/// The file at the top loads as it stands, from the project's folder.
+#[test]
+fn redis_conf_is_sound() {
+    let conf = include_str!("../../redis.conf");
+    for setting in [
+        "loadmodule ",
+        "redislock.max-ttl-ms 86400000",
+        "appendonly yes",
+        "appendfsync everysec",
+        "min-replicas-to-write 1",
+        "maxmemory-policy noeviction",
+    ] {
+        assert!(conf.contains(setting), "{setting}");
+    }
+}

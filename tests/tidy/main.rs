@@ -1,0 +1,143 @@
+//! Rules about our own source that no compiler knows.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const LINES_MOST: usize = 600;
+const COLUMNS_MOST: usize = 100;
+
+struct Source {
+    /// Relative to the project, with `/` between folders.
+    path: String,
+    text: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "examples", "benches"] {
+        collect(&root.join(folder), &mut files);
+    }
+    assert!(files.len() > 20, "the sources are there");
+    let source = |file: PathBuf| Source {
+        path: file
+            .strip_prefix(root)
+            .expect("a file of ours")
+            .to_string_lossy()
+            .into_owned(),
+        text: fs::read_to_string(&file).expect("text"),
+    };
+    files.into_iter().map(source).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// Every place where `is_wrong` finds a line wrong.
+fn lines_where(is_wrong: impl Fn(&Source, &str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in sources() {
+        for (number, line) in source.text.lines().enumerate() {
+            if is_wrong(&source, line) {
+                found.push(format!("{}:{}: {}", source.path, number + 1, line.trim()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn files_are_short_enough_to_be_read() {
+    for source in sources() {
+        let lines = source.text.lines().count();
+        assert!(lines <= LINES_MOST, "{}: {lines} lines", source.path);
+    }
+    let wide = lines_where(|_, line| line.chars().count() > COLUMNS_MOST);
+    assert_eq!(wide, [""; 0]);
+}
+
+#[test]
+fn every_file_begins_by_saying_what_it_owns() {
+    for source in sources() {
+        assert!(source.text.starts_with("//! "), "{}", source.path);
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_the_shell_only() {
+    let found = lines_where(|source, line| {
+        let code = line.split("//").next().unwrap_or_default();
+        let names_it = code.contains("unsafe ") && !code.contains("forbid");
+        names_it && !source.path.starts_with("src/redis/") && !source.path.starts_with("tests/tidy")
+    });
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn the_rules_know_nothing_of_the_server() {
+    let found = lines_where(|source, line| {
+        let reaches_out = [
+            "redis_module",
+            "crate::",
+            "libc::",
+            "std::time",
+            "std::thread",
+        ];
+        source.path.starts_with("src/lock/") && reaches_out.iter().any(|word| line.contains(word))
+    });
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn commands_decide_nothing_and_call_nobody() {
+    let found = lines_where(|source, line| {
+        let reaches_out = ["redis_module", "crate::redis", "libc::", "std::time"];
+        source.path.starts_with("src/commands/")
+            && reaches_out.iter().any(|word| line.contains(word))
+    });
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn tests_wait_for_conditions_and_never_sleep() {
+    let found = lines_where(|source, line| {
+        let sleeps = line.contains("thread::sleep") || line.contains("time::sleep");
+        sleeps && source.path.starts_with("tests/") && !source.path.starts_with("tests/tidy")
+    });
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn nothing_is_left_to_be_done() {
+    // Written in two parts, so that this line is not one of them.
+    let marks = [("TO", "DO"), ("FIX", "ME"), ("X", "XX")];
+    let marks = marks.map(|(start, end)| format!("{start}{end}"));
+    let macros = ["todo!(", "unimplemented!(", "#[ignore"];
+    let found = lines_where(|source, line| {
+        let is_left = marks.iter().any(|mark| line.contains(mark))
+            || macros.iter().any(|name| line.contains(name));
+        is_left && !source.path.starts_with("tests/tidy")
+    });
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn files_are_named_for_what_they_hold() {
+    for source in sources() {
+        let name = source.path.rsplit('/').next().unwrap_or_default();
+        let vague = ["utils", "util", "helpers", "helper", "misc", "common"];
+        let stem = name.trim_end_matches(".rs");
+        assert!(!vague.contains(&stem), "{}", source.path);
+    }
+}
