@@ -455,9 +455,10 @@ impl Locks {
         self.tokens.enter_slot(Slot::of_key(key), wall);
     }
 
-    /// Forgets the slots for which `is_ours` is false.
-    pub fn keep_slots(&mut self, is_ours: impl Fn(Slot) -> bool) {
-        self.tokens.keep_slots(is_ours);
+    /// Forgets a slot that went elsewhere: another server may issue tokens for
+    /// its keys.
+    pub fn leave_slot(&mut self, slot: Slot) {
+        self.tokens.leave_slot(slot);
     }
 
     /// The counter, to be read.

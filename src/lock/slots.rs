@@ -27,6 +27,24 @@ impl Slot {
         Self(crc16(hashed_part(key)) % SLOTS)
     }
 
+    /// A key of two bytes that belongs to the slot, to ask a server about it.
+    ///
+    /// The last byte of a CRC names the entry of the table that was used last,
+    /// and so on backwards: two bytes reach every CRC exactly once.
+    pub fn example_key(self) -> [u8; 2] {
+        let [high, low] = self.0.to_be_bytes();
+        let last = entry_that_ends_in(low);
+        let [last_high, _] = CRC16_TABLE[usize::from(last)].to_be_bytes();
+        let first = entry_that_ends_in(high ^ last_high);
+        let [first_high, _] = CRC16_TABLE[usize::from(first)].to_be_bytes();
+        [first, last ^ first_high]
+    }
+
+    /// All slots whose number is in the range.
+    pub fn range(numbers: std::ops::Range<u16>) -> impl Iterator<Item = Self> {
+        numbers.map_while(Self::new)
+    }
+
     /// The slot's number.
     pub const fn number(self) -> u16 {
         self.0
@@ -76,6 +94,12 @@ const fn crc16_table() -> [u16; 256] {
     table
 }
 
+/// The one entry of the table whose low byte is this.
+fn entry_that_ends_in(low: u8) -> u8 {
+    let ends_so = |&index: &u8| CRC16_TABLE[usize::from(index)].to_be_bytes()[1] == low;
+    (0..=u8::MAX).find(ends_so).unwrap_or_default()
+}
+
 const WORDS: usize = SLOTS as usize / 64;
 
 /// A set of slots: 2 KiB once it holds one, nothing before.
@@ -95,16 +119,11 @@ impl SlotSet {
         self.0.get_or_insert_with(|| Box::new([0; WORDS]))[word] |= bit;
     }
 
-    /// Takes out every slot for which `keep` is false.
-    pub fn retain(&mut self, keep: impl Fn(Slot) -> bool) {
+    /// Takes `slot` out of the set.
+    pub fn remove(&mut self, slot: Slot) {
+        let (word, bit) = position(slot);
         let Some(words) = self.0.as_mut() else { return };
-        for number in 0..SLOTS {
-            let slot = Slot(number);
-            let (word, bit) = position(slot);
-            if words[word] & bit != 0 && !keep(slot) {
-                words[word] &= !bit;
-            }
-        }
+        words[word] &= !bit;
         if words.iter().all(|&word| word == 0) {
             self.0 = None;
         }

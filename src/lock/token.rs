@@ -117,9 +117,9 @@ impl Tokens {
         self.slots = slots;
     }
 
-    /// Forgets every slot for which `is_ours` is false: they went elsewhere.
-    pub fn keep_slots(&mut self, is_ours: impl Fn(Slot) -> bool) {
-        self.slots.retain(is_ours);
+    /// Forgets a slot that went elsewhere.
+    pub fn leave_slot(&mut self, slot: Slot) {
+        self.slots.remove(slot);
     }
 
     /// Whether any slot was granted in under this term.

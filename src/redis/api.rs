@@ -48,14 +48,13 @@ pub(super) fn missing_function() -> Option<&'static str> {
     check! {
         RedisModule_Alloc RedisModule_Calloc RedisModule_Realloc RedisModule_Free
         RedisModule_AvoidReplicaTraffic RedisModule_Call RedisModule_CallReplyArrayElement
-        RedisModule_CallReplyInteger RedisModule_CallReplyLength
         RedisModule_CallReplyStringPtr RedisModule_CallReplyType RedisModule_CloseKey
         RedisModule_CreateCommand RedisModule_CreateDataType RedisModule_CreateString
         RedisModule_DeleteKey RedisModule_DigestAddLongLong
         RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence RedisModule_EmitAOF
         RedisModule_EventLoopAdd RedisModule_FreeCallReply RedisModule_FreeString
         RedisModule_GetCommand RedisModule_GetContextFlags RedisModule_GetDbIdFromIO
-        RedisModule_GetKeyNameFromIO RedisModule_GetMyClusterID RedisModule_GetSelectedDb
+        RedisModule_GetKeyNameFromIO RedisModule_GetSelectedDb
         RedisModule_IsIOError RedisModule_KeyType RedisModule_LoadConfigs
         RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
         RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue RedisModule_OpenKey

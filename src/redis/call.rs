@@ -9,6 +9,39 @@ use std::marker::PhantomData;
 /// the whole, which is freed when it goes.
 pub(super) struct CallReply(*mut raw::RedisModuleCallReply);
 
+/// Who serves a key, in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ownership {
+    /// This server, as far as it knows.
+    Ours,
+    /// Another one.
+    Elsewhere,
+}
+
+/// Who serves `key`. Asked with MEMORY USAGE, which counts as no hit and no miss.
+pub(super) fn ownership(ctx: Context<'_>, key: &[u8]) -> Ownership {
+    // SAFETY: the format says that a C string and bytes with their length follow.
+    let reply = unsafe {
+        server!(RedisModule_Call)(
+            ctx.as_ptr(),
+            c"MEMORY".as_ptr(),
+            c"cb".as_ptr(),
+            c"USAGE".as_ptr(),
+            key.as_ptr().cast::<c_char>(),
+            key.len(),
+        )
+    };
+    if !reply.is_null() {
+        drop(CallReply(reply));
+        return Ownership::Ours;
+    }
+    // A cluster that is down is another error, and says nothing of the slot.
+    match std::io::Error::last_os_error().raw_os_error() {
+        Some(libc::EPERM) => Ownership::Elsewhere,
+        _ => Ownership::Ours,
+    }
+}
+
 /// A part of a reply.
 #[derive(Clone, Copy)]
 pub(super) struct Element<'reply>(*mut raw::RedisModuleCallReply, PhantomData<&'reply ()>);
@@ -44,18 +77,6 @@ impl CallReply {
     pub(super) fn element(&self, index: usize) -> Option<Element<'_>> {
         self.whole().element(index)
     }
-
-    /// The elements of an array; none if it is no array.
-    pub(super) fn elements(&self) -> impl Iterator<Item = Element<'_>> {
-        let whole = self.whole();
-        let length = if whole.is_array() {
-            // SAFETY: the reply is an array.
-            unsafe { server!(RedisModule_CallReplyLength)(self.0) }
-        } else {
-            0
-        };
-        (0..length).filter_map(move |index| whole.element(index))
-    }
 }
 
 impl Drop for CallReply {
@@ -83,15 +104,6 @@ impl<'reply> Element<'reply> {
         // SAFETY: the reply is an array; beyond its end the server gives null.
         let element = unsafe { server!(RedisModule_CallReplyArrayElement)(self.0, index) };
         (!element.is_null()).then_some(Self(element, self.1))
-    }
-
-    /// The number, if it is one.
-    pub(super) fn integer(self) -> Option<i64> {
-        if !self.is(raw::REDISMODULE_REPLY_INTEGER as c_int) {
-            return None;
-        }
-        // SAFETY: the reply is an integer.
-        Some(unsafe { server!(RedisModule_CallReplyInteger)(self.0) })
     }
 
     /// The bytes, if it is a string.

@@ -2,70 +2,61 @@
 //!
 //! While a slot is elsewhere, another server issues tokens for its keys. When
 //! it comes back, the first grant in it opens a term. To know that it was away,
-//! the slots that were granted in are compared with what the cluster says: every
-//! second, and as soon as the cluster's epoch has changed. A slot that leaves
-//! and returns within that time is not noticed; the README says so.
+//! the slots that were granted in are asked about: each of them once a second,
+//! and all at once when the cluster's epoch has changed. A slot that leaves and
+//! returns within that time is not noticed; the README says so.
+//!
+//! The server is asked with a call on a key of the slot. CLUSTER SLOTS, NODES and
+//! SHARDS would say more at once, but follow a null pointer in Valkey 8 when a
+//! module calls them outside a client's command.
 
-use super::api::{server, Context};
-use super::call::CallReply;
-use super::state;
-use crate::lock::slots::Slot;
+use super::api::Context;
+use super::call::{self, CallReply, Ownership};
+use super::state::{self, Role};
+use crate::lock::slots::{Slot, SLOTS};
 
-/// Crons between two looks at all slots: about a second at `hz 10`.
-const CRONS_PER_LOOK: u32 = 10;
+/// Crons in which every slot is asked about once: a second at `hz 10`.
+const CRONS_PER_ROUND: u16 = 10;
+const SLOTS_PER_CRON: u16 = SLOTS.div_ceil(CRONS_PER_ROUND);
 
 /// With each cron, on a server in cluster mode.
 pub(super) fn cron(ctx: Context<'_>) {
-    if !state::with(|shell| shell.locks.tokens().has_slots()) {
+    let is_concerned =
+        state::with(|shell| shell.role == Role::Master && shell.locks.tokens().has_slots());
+    if !is_concerned {
         return;
     }
     let epoch = epoch(ctx);
-    let is_time = state::with(|shell| {
-        shell.crons_since_look += 1;
-        shell.crons_since_look >= CRONS_PER_LOOK || shell.epoch_seen != epoch
+    let from = state::with(|shell| {
+        let has_changed = std::mem::replace(&mut shell.epoch_seen, epoch) != epoch;
+        let from = if shell.slots_asked < SLOTS {
+            shell.slots_asked
+        } else {
+            0
+        };
+        shell.slots_asked = from + SLOTS_PER_CRON;
+        (!has_changed).then_some(from)
     });
-    if !is_time {
-        return;
+    match from {
+        Some(from) => ask_about(ctx, from..from + SLOTS_PER_CRON),
+        None => ask_about(ctx, 0..SLOTS),
     }
-    let Some(ours) = our_slots(ctx) else { return };
-    state::with(|shell| {
-        shell.crons_since_look = 0;
-        shell.epoch_seen = epoch;
-        let is_ours = |slot: Slot| ours.iter().any(|range| range.contains(&slot));
-        shell.locks.keep_slots(is_ours);
-    });
+}
+
+fn ask_about(ctx: Context<'_>, numbers: std::ops::Range<u16>) {
+    for slot in Slot::range(numbers) {
+        let was_granted_in = state::with(|shell| !shell.locks.tokens().is_new_slot(slot));
+        if was_granted_in && call::ownership(ctx, &slot.example_key()) == Ownership::Elsewhere {
+            state::with(|shell| shell.locks.leave_slot(slot));
+        }
+    }
 }
 
 /// The cluster's epoch, which rises with each change of who serves what.
-fn epoch(ctx: Context<'_>) -> Option<i64> {
+fn epoch(ctx: Context<'_>) -> Option<u64> {
     let reply = CallReply::of(ctx, c"CLUSTER", &[c"INFO"])?;
     let text = std::str::from_utf8(reply.whole().bytes()?).ok()?;
     text.lines()
         .find_map(|line| line.strip_prefix("cluster_current_epoch:"))
         .and_then(|number| number.trim().parse().ok())
 }
-
-type SlotRange = std::ops::RangeInclusive<Slot>;
-
-/// The slots that the cluster says are this server's.
-fn our_slots(ctx: Context<'_>) -> Option<Vec<SlotRange>> {
-    // SAFETY: the server's own name, 40 characters, there for good.
-    let me = unsafe {
-        let name = server!(RedisModule_GetMyClusterID)();
-        super::api::slice(name, if name.is_null() { 0 } else { NODE_NAME_BYTES })
-    };
-    let reply = CallReply::of(ctx, c"CLUSTER", &[c"SLOTS"])?;
-    let mut ours = Vec::new();
-    for range in reply.elements() {
-        // from, to, [address, port, name, ...] of the master, replicas
-        let (from, to) = (range.element(0)?.integer()?, range.element(1)?.integer()?);
-        let name = range.element(2)?.element(2)?;
-        if name.bytes()? == me {
-            let slot = |number| u16::try_from(number).ok().and_then(Slot::new);
-            ours.push(slot(from)?..=slot(to)?);
-        }
-    }
-    Some(ours)
-}
-
-const NODE_NAME_BYTES: usize = 40;

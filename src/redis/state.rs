@@ -64,10 +64,10 @@ pub(super) struct Shell {
     pub(super) suspects: VecDeque<Suspect>,
     pub(super) attention: Attention,
     pub(super) alarm: Option<Alarm>,
-    /// Cluster: what the last look at the slots saw.
-    pub(super) epoch_seen: Option<i64>,
-    /// Cluster: calls of cron since the last look at the slots.
-    pub(super) crons_since_look: u32,
+    /// Cluster: its epoch at the last cron.
+    pub(super) epoch_seen: Option<u64>,
+    /// Cluster: slots below this one were asked about in this round.
+    pub(super) slots_asked: u16,
 }
 
 impl Default for Shell {
@@ -82,7 +82,7 @@ impl Default for Shell {
             attention: Attention::default(),
             alarm: None,
             epoch_seen: None,
-            crons_since_look: 0,
+            slots_asked: 0,
         }
     }
 }

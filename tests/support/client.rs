@@ -111,6 +111,30 @@ impl Client {
         self.number(&format!("LOCK.FENCE {key} {token}")) == 1
     }
 
+    /// The keys of a type, in the selected database.
+    pub fn names_of_type(&mut self, name: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut cursor = "0".to_owned();
+        loop {
+            let words = ["SCAN", &cursor, "COUNT", "1000", "TYPE", name];
+            let (next, found) = match self.call(&words) {
+                Value::Array(reply) => match <[Value; 2]>::try_from(reply) {
+                    Ok([Value::BulkString(next), Value::Array(found)]) => (next, found),
+                    other => panic!("SCAN: {other:?}"),
+                },
+                other => panic!("SCAN: {other:?}"),
+            };
+            names.extend(found.into_iter().map(|key| match key {
+                Value::BulkString(bytes) => bytes.escape_ascii().to_string(),
+                other => panic!("SCAN: {other:?}"),
+            }));
+            cursor = String::from_utf8_lossy(&next).into_owned();
+            if cursor == "0" {
+                return names;
+            }
+        }
+    }
+
     /// A field of INFO.
     pub fn info(&mut self, field: &str) -> String {
         let text = self.text("INFO everything");

@@ -48,7 +48,9 @@ impl Stream {
             if line.to_lowercase() == format!("publish {marker} x") {
                 return lines;
             }
-            if line != "PING" && !line.starts_with("SELECT ") {
+            let verb = words.first().map(|word| word.to_ascii_lowercase());
+            let is_housekeeping = matches!(verb.as_deref(), Some(b"ping" | b"select"));
+            if !is_housekeeping {
                 lines.push(line);
             }
         }
