@@ -102,7 +102,7 @@ impl Locks {
             return self.grant_new(now, at, owner, ttl, effects);
         };
         if !lock.hold.is_live(now) {
-            return self.grant_after_lapse(now, id, owner, ttl, effects);
+            return self.grant_after_lapse(now, (at, id), owner, ttl, effects);
         }
         if *lock.hold.owner != *owner {
             return Answer::NoToken;
@@ -135,37 +135,27 @@ impl Locks {
         Answer::Token(token)
     }
 
-    /// The lease ran out and the sweep has not come by: the old hold ends here,
-    /// and the key keeps its handle.
+    /// The lease ran out and the sweep has not come by: the old hold ends here.
+    /// The new one gets a handle of its own, so that nothing of the old one is
+    /// left, not even a TTL that somebody put on the key.
     fn grant_after_lapse(
         &mut self,
         now: BootTime,
-        id: LockId,
+        (at, id): (Place<'_>, LockId),
         owner: &[u8],
         ttl: Ttl,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        let Some((token, cover)) = self.tokens.issue(ttl) else {
-            return Answer::TokensExhausted;
-        };
-        let deadline = now.after(ttl);
-        let hold = Hold {
-            owner: owner.into(),
-            token,
-            deadline,
-        };
-        if let Some(lock) = self.table.get_mut(id) {
-            let ended = std::mem::replace(&mut lock.hold, hold);
-            effects.push(Effect::End {
-                owner: ended.owner,
-                token: ended.token,
-            });
+        let before = effects.len();
+        let answer = self.grant_new(now, at, owner, ttl, effects);
+        if let (Answer::Token(_), Some(ended)) = (answer, self.remove(id)) {
+            let end = Effect::End {
+                owner: ended.hold.owner,
+                token: ended.hold.token,
+            };
+            effects.insert(before, end);
         }
-        self.deadlines.set(id.slot(), deadline, &mut self.table);
-        effects.extend(cover.map(Effect::Cover));
-        effects.push(Effect::Grant { lock: id, ttl });
-        effects.push(Effect::Signal);
-        Answer::Token(token)
+        answer
     }
 
     fn release(

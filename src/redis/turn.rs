@@ -50,6 +50,13 @@ pub(super) fn turn(ctx: Context<'_>) {
     if !is_wanted {
         return;
     }
+    // The context is used again by others: they find it as we found it.
+    let db = ctx.db();
+    do_what_is_due(ctx);
+    ctx.select_db(db);
+}
+
+fn do_what_is_due(ctx: Context<'_>) {
     let leave = leave();
     if !api::is_write_paused() {
         write_lost_cover(ctx);
