@@ -7,7 +7,7 @@ pub(super) const COMMAND: Command = Command {
     flags: c"write deny-oom fast",
     arity: -4,
     kind: Kind::Write,
-    summary: c"Acquires a lock for a time and returns its fencing token, or nil if somebody else holds it.",
+    summary: c"Acquires a lock for a time. Returns its fencing token, or nil if it is held.",
     complexity: c"O(log N) where N is the number of leases held on the server",
     parse,
 };

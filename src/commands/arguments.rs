@@ -4,7 +4,7 @@
 //! Redis's own rules.
 
 use crate::error::Error;
-use crate::lock::{Token, Ttl, OWNER_BYTES_MOST};
+use crate::lock::{Token, Ttl, WallTime, OWNER_BYTES_MOST};
 
 /// The words of a call, read from the front.
 #[derive(Debug)]
@@ -65,6 +65,13 @@ impl<'a> Arguments<'a> {
             .ok()
             .and_then(Token::new)
             .ok_or(Error::TokenOutOfRange)
+    }
+
+    /// A time of day, in milliseconds since the start of 2024.
+    pub fn wall_time(&mut self) -> Result<WallTime, Error> {
+        let ms = u64::try_from(self.integer()?).ok();
+        ms.and_then(WallTime::from_ms_since_2024)
+            .ok_or(Error::NotAnInteger)
     }
 
     /// An integer.

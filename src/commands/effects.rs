@@ -5,12 +5,13 @@
 //! ```text
 //! LOCK._GRANT   key owner token ttl-ms tolerates delay-ms
 //! LOCK._END     key owner token
-//! LOCK._CEILING ceiling largest-ttl-ms
+//! LOCK._CEILING ceiling largest-ttl-ms since-ms
 //! ```
 //!
 //! `tolerates` is how many holders the hold allows, itself included, and
 //! `delay-ms` how long it cools after its end. This version grants exclusive
-//! holds without cooling: 1 and 0, and nothing else.
+//! holds without cooling: 1 and 0, and nothing else. `since-ms` is when the term
+//! began, in milliseconds since the start of 2024.
 
 use super::{Arguments, Command, Error, Kind, Request};
 use crate::lock::token::Cover;
@@ -49,7 +50,7 @@ pub(super) const END_COMMAND: Command = Command {
 pub(super) const CEILING_COMMAND: Command = Command {
     name: c"lock._ceiling",
     flags: FLAGS,
-    arity: 3,
+    arity: 4,
     kind: Kind::KeylessEffect,
     summary: c"Internal: a master says that it issues no token above this one.",
     complexity: c"O(1)",
@@ -81,6 +82,11 @@ fn parse_end<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
 fn parse_ceiling<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
     let ceiling = arguments.token()?;
     let ttl_most = arguments.ttl_of_effect()?.ok_or(Error::NotAnInteger)?;
+    let since = arguments.wall_time()?;
     arguments.end()?;
-    Ok(Request::Ceiling(Cover { ceiling, ttl_most }))
+    Ok(Request::Ceiling(Cover {
+        ceiling,
+        ttl_most,
+        since,
+    }))
 }

@@ -148,7 +148,10 @@ impl Locks {
     ) -> Answer {
         let before = effects.len();
         let answer = self.grant_new(now, at, owner, ttl, effects);
-        if let (Answer::Token(_), Some(ended)) = (answer, self.remove(id)) {
+        if answer == Answer::TokensExhausted {
+            return answer;
+        }
+        if let Some(ended) = self.remove(id) {
             let end = Effect::End {
                 owner: ended.hold.owner,
                 token: ended.hold.token,
@@ -192,7 +195,10 @@ impl Locks {
             }
         };
         let Some(id) = self.held_by(now, at, owner, only) else {
-            return Answer::No;
+            return match extension {
+                Extension::Plain(_) => Answer::No,
+                Extension::Raise(..) => Answer::NoToken,
+            };
         };
         let is_later = self.move_lease(now, id, ttl);
         let is_raised = match extension {

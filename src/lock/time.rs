@@ -71,7 +71,7 @@ impl Ttl {
 }
 
 /// Time of day in milliseconds since 2024-01-01T00:00:00Z. A clock that is set
-/// before that date reads as zero.
+/// before that date reads as zero, one after 2093 as the end of that year.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct WallTime(u64);
 
@@ -81,8 +81,24 @@ const START_OF_2024_S: u64 = 1_704_067_200;
 impl WallTime {
     /// From milliseconds since 1970; never wraps, whatever the clock says.
     pub const fn from_unix_ms(unix_ms: u64) -> Self {
-        Self(unix_ms.saturating_sub(START_OF_2024_S * 1_000))
+        let ms = unix_ms.saturating_sub(START_OF_2024_S * 1_000);
+        if ms > Self::MS_MOST {
+            return Self(Self::MS_MOST);
+        }
+        Self(ms)
     }
+
+    /// `None` after the year 2093, from when on there are no tokens by the clock.
+    pub const fn from_ms_since_2024(ms: u64) -> Option<Self> {
+        if ms <= Self::MS_MOST {
+            Some(Self(ms))
+        } else {
+            None
+        }
+    }
+
+    /// The last millisecond that has tokens of its own: 2^41 - 1.
+    const MS_MOST: u64 = (1 << 41) - 1;
 
     /// Milliseconds since the start of 2024.
     pub const fn as_ms_since_2024(self) -> u64 {

@@ -12,6 +12,11 @@
 //!
 //! A server that lost even the ceiling starts at the wall clock: 4,096 tokens
 //! for each millisecond since 2024, which grants cannot outrun.
+//!
+//! The two meet where a server crashes twice and both times comes back with the
+//! same ceiling, which is ahead of its clock. So a ceiling carries the time at
+//! which its term began, and the new term starts above it by as many tokens as
+//! the clock went on since.
 
 use super::slots::{Slot, SlotSet};
 use super::time::{Ttl, WallTime};
@@ -58,6 +63,8 @@ pub struct Cover {
     pub ceiling: Token,
     /// The longest lease granted so far, this one included.
     pub ttl_most: Ttl,
+    /// When the term began, by the clock of who wrote this.
+    pub since: WallTime,
 }
 
 /// The counter as it is stored, in an RDB file beside the locks.
@@ -69,6 +76,8 @@ pub struct StoredCounter {
     pub ceiling: u64,
     /// The longest lease ever granted, in milliseconds.
     pub ttl_most_ms: u64,
+    /// When the term of the ceiling began, in milliseconds since 2024.
+    pub since_ms: u64,
 }
 
 /// The counter.
@@ -76,6 +85,8 @@ pub struct StoredCounter {
 pub struct Tokens {
     last: u64,
     ceiling: u64,
+    /// When the term of the ceiling began.
+    ceiling_since: WallTime,
     ttl_most_ms: u64,
     term_start: WallTime,
     /// The log was begun anew: the cover must be written again.
@@ -98,7 +109,15 @@ impl Tokens {
     /// A wrong clock saturates: it may use up the tokens, it never wraps.
     pub fn open_term(&mut self, wall: WallTime) {
         let by_clock = saturating_tokens(wall.as_ms_since_2024());
-        self.last = self.last.max(self.ceiling).max(by_clock);
+        let by_ceiling = if by_clock > self.ceiling {
+            self.ceiling
+        } else {
+            let since_ms = self.ceiling_since.as_ms_since_2024();
+            let went_on_ms = wall.as_ms_since_2024().saturating_sub(since_ms);
+            let above = self.ceiling.saturating_add(saturating_tokens(went_on_ms));
+            above.min(Token::MOST.get())
+        };
+        self.last = self.last.max(by_ceiling).max(by_clock);
         self.term_start = wall;
         self.slots = SlotSet::default();
     }
@@ -109,12 +128,13 @@ impl Tokens {
         !self.slots.contains(slot)
     }
 
-    /// Opens a term for a slot that this server did not serve in this term.
+    /// Opens a term for a slot that this server did not serve in this term. Its
+    /// own tokens it knows, so the ceiling has no part in it: only the clock can
+    /// tell of the tokens of another server.
     pub fn enter_slot(&mut self, slot: Slot, wall: WallTime) {
-        let mut slots = std::mem::take(&mut self.slots);
-        self.open_term(wall);
-        slots.insert(slot);
-        self.slots = slots;
+        let by_clock = saturating_tokens(wall.as_ms_since_2024());
+        self.last = self.last.max(by_clock);
+        self.slots.insert(slot);
     }
 
     /// Forgets a slot that went elsewhere.
@@ -149,6 +169,7 @@ impl Tokens {
         }
         if is_near {
             self.ceiling = renewed;
+            self.ceiling_since = self.term_start;
         }
         self.ttl_most_ms = ttl_most_ms;
         self.cover_lost = Announcement::Done;
@@ -162,6 +183,11 @@ impl Tokens {
         }
     }
 
+    /// Whether the cover must be written again although nobody was granted.
+    pub fn has_lost_cover(&self) -> bool {
+        self.cover_lost == Announcement::Due
+    }
+
     /// The cover, if it must be written again although nobody was granted.
     pub fn take_lost_cover(&mut self) -> Option<Cover> {
         match std::mem::take(&mut self.cover_lost) {
@@ -173,28 +199,38 @@ impl Tokens {
     fn written(&self) -> Option<Cover> {
         Some(Cover {
             ceiling: Token::new(self.ceiling)?,
-            ttl_most: Ttl::from_ms(self.ttl_most_ms)?,
+            ttl_most: Ttl::from_ms(self.ttl_most_ms.max(1))?,
+            since: self.ceiling_since,
         })
     }
 
-    /// A token that came from a master, a file or a RAISE.
+    /// A token that came from a master, a file or a RAISE. The ceiling goes with
+    /// it: what is stored of the counter must cover it.
     pub fn observe(&mut self, token: Token) {
         self.last = self.last.max(token.get());
+        self.raise_ceiling(token.get(), self.term_start);
+    }
+
+    fn raise_ceiling(&mut self, ceiling: u64, since: WallTime) {
+        if ceiling > self.ceiling {
+            self.ceiling = ceiling;
+            self.ceiling_since = since;
+        }
     }
 
     /// A cover that came from a master or a file.
     pub fn observe_cover(&mut self, cover: Cover) {
-        self.ceiling = self.ceiling.max(cover.ceiling.get());
+        self.raise_ceiling(cover.ceiling.get(), cover.since);
         self.ttl_most_ms = self.ttl_most_ms.max(cover.ttl_most.as_ms());
     }
 
     /// The largest token that RAISE, or RESTORE in a cluster, may bring: one
     /// hour ahead of the clock, or of the term if that began under a clock
-    /// further ahead.
+    /// further ahead. What the counter has reached is never too far.
     pub fn raise_most(&self, wall: WallTime) -> Token {
         let start_ms = wall.max(self.term_start).as_ms_since_2024();
         let most = saturating_tokens(start_ms.saturating_add(RAISE_LEAD_MS));
-        Token::new(most).unwrap_or(Token::MOST)
+        Token::new(most.max(self.last)).unwrap_or(Token::MOST)
     }
 
     /// The counter as it is stored; `None` while nothing was ever granted.
@@ -203,6 +239,7 @@ impl Tokens {
             last: self.last,
             ceiling: self.ceiling,
             ttl_most_ms: self.ttl_most_ms,
+            since_ms: self.ceiling_since.as_ms_since_2024(),
         })
     }
 
@@ -212,11 +249,12 @@ impl Tokens {
         let is_sound = stored.last <= Token::MOST.get()
             && stored.ceiling <= Token::MOST.get()
             && stored.ttl_most_ms <= Ttl::MOST.as_ms();
-        if !is_sound {
+        let since = WallTime::from_ms_since_2024(stored.since_ms);
+        let (Some(since), true) = (since, is_sound) else {
             return Err(CounterOutOfRange);
-        }
+        };
         self.last = self.last.max(stored.last);
-        self.ceiling = self.ceiling.max(stored.ceiling);
+        self.raise_ceiling(stored.ceiling, since);
         self.ttl_most_ms = self.ttl_most_ms.max(stored.ttl_most_ms);
         Ok(())
     }
@@ -232,7 +270,8 @@ impl Tokens {
     }
 }
 
-/// A stored counter above 2^53 - 1, or a lease above ten years.
+/// A stored counter above 2^53 - 1, a lease above ten years, or a time without
+/// tokens of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CounterOutOfRange;
 

@@ -8,11 +8,9 @@ use super::api::server;
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_void;
 
-#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: ServerAllocator = ServerAllocator;
 
-#[cfg_attr(test, allow(dead_code, reason = "tests keep the default allocator"))]
 struct ServerAllocator;
 
 /// What every allocator aligns to on 64-bit machines.

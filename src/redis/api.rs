@@ -250,9 +250,10 @@ impl<'call> Context<'call> {
             server!(RedisModule_Replicate)(
                 self.as_ptr(),
                 CEILING.as_ptr(),
-                c"ll".as_ptr(),
+                c"lll".as_ptr(),
                 long(cover.ceiling.get()),
                 long(cover.ttl_most.as_ms()),
+                long(cover.since.as_ms_since_2024()),
             );
         }
     }

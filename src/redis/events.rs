@@ -4,6 +4,7 @@
 //! the rest to `turn`. None changes a key or sends anything.
 
 use super::api::{self, server, Context, Mode, Name, OK};
+use super::keyspace::Loading;
 use super::state::{self, Attention, Deployment, Role, Suspect};
 use super::{clock, cluster, entry, keyspace, turn};
 use crate::lock::{Event, LockId};
@@ -90,6 +91,7 @@ unsafe extern "C" fn loading(
     entry::fence((), || {
         let is_over = what == raw::REDISMODULE_SUBEVENT_LOADING_ENDED
             || what == raw::REDISMODULE_SUBEVENT_LOADING_FAILED;
+        keyspace::note_loading(if is_over { Loading::No } else { Loading::Yes });
         if is_over && state::with(|shell| shell.role) == Role::Master {
             open_term();
         }
@@ -129,9 +131,20 @@ unsafe extern "C" fn swapped(
         (info.dbnum_first, info.dbnum_second)
     };
     entry::fence((), || {
-        if let (Ok(one), Ok(other)) = (u32::try_from(one), u32::try_from(other)) {
-            happened(Event::Swapped { dbs: [one, other] });
+        let (Ok(one), Ok(other)) = (u32::try_from(one), u32::try_from(other)) else {
+            return;
+        };
+        // The server tells of a database swapped with itself, too.
+        if one == other {
+            return;
         }
+        happened(Event::Swapped { dbs: [one, other] });
+        // Keys that were suspected of holding dead handles went along.
+        state::with(|shell| {
+            for suspect in &mut shell.suspects {
+                suspect.db = None;
+            }
+        });
     });
 }
 
@@ -185,8 +198,9 @@ unsafe extern "C" fn event_loop(
     });
 }
 
-/// A key arrived under a new name or in a new database. If it was a lock, that
-/// ended when it left its old place, and the key holds a dead handle.
+/// A key arrived: under a new name, in a new database, or by RESTORE. If it is a
+/// lock, it is over: it ended when it left its old place, or it is an old state
+/// that came back.
 unsafe extern "C" fn key_arrived(
     ctx: *mut raw::RedisModuleCtx,
     _kind: c_int,
@@ -195,13 +209,20 @@ unsafe extern "C" fn key_arrived(
 ) -> c_int {
     // SAFETY: the server passes a string with a NUL at its end.
     let event = unsafe { CStr::from_ptr(event) };
-    if event != c"rename_to" && event != c"move_to" {
+    let is_restored = event == c"restore";
+    if event != c"rename_to" && event != c"move_to" && !is_restored {
         return OK;
     }
     entry::fence(OK, || {
         // SAFETY: the server passes context and name of this call.
         let (ctx, name) = unsafe { (Context::from_raw(ctx), Name::from_raw(key)) };
         let Some(ctx) = ctx else { return OK };
+        // In a cluster RESTORE is how locks move between servers. Elsewhere it
+        // revives nothing, also where it stands in a log that is being loaded:
+        // there the value came in like one of a file.
+        if is_restored && state::with(|shell| shell.deployment) == Deployment::Cluster {
+            return OK;
+        }
         let found = ctx.open(name, Mode::Read).lock(keyspace::lock_type());
         if let Ok(Some(lock)) = found {
             note_arrival(ctx.db(), name, lock);
@@ -212,13 +233,13 @@ unsafe extern "C" fn key_arrived(
 
 fn note_arrival(db: u32, name: Name<'_>, lock: LockId) {
     state::with(|shell| {
-        if shell.locks.lock(lock).is_none() {
-            shell.attention = Attention::Wanted;
-            shell.suspects.push_back(Suspect {
-                db: Some(db),
-                key: name.bytes().to_vec(),
-            });
-        }
+        let event = Event::Unlinked { lock };
+        shell.locks.step(clock::boot(), event, &mut Vec::new());
+        shell.attention = Attention::Wanted;
+        shell.suspects.push_back(Suspect {
+            db: Some(db),
+            key: name.bytes().to_vec(),
+        });
     });
 }
 

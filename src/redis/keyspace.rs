@@ -1,7 +1,7 @@
 //! The native type `redislock`: what the keyspace holds is a handle.
 //!
 //! The 64 bits of the value pointer are the handle itself; nothing is behind
-//! them. So `free` has nothing to do, on whatever thread it runs, and nothing
+//! them. So `free` has nothing to free, on whatever thread it runs, and nothing
 //! has to be defragmented. A value is saved by looking its lock up, and loaded
 //! by making a lock for it - but only while the server loads a file or syncs
 //! with its master, or in cluster mode, where keys move between servers as DUMP
@@ -18,7 +18,7 @@ use crate::lock::record::{self, LoadedHolder};
 use crate::lock::{Effect, Event, LockId, Locks, Place};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void};
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 static LOCK_TYPE: AtomicPtr<raw::RedisModuleType> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -78,6 +78,45 @@ fn value(lock: LockId) -> *mut c_void {
 /// The server takes the value out of the keyspace: the lock ends here and now,
 /// so that nothing can bring it back under this or another name.
 unsafe extern "C" fn unlink(_key: *mut raw::RedisModuleKeyOptCtx, value: *const c_void) {
+    end_lock(value);
+}
+
+/// Whether a file is being loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loading {
+    /// One is.
+    Yes,
+    /// None is.
+    No,
+}
+
+/// The thread that loads files, while it does; else zero, which is no thread.
+static LOADING_THREAD: AtomicU64 = AtomicU64::new(0);
+
+/// Called by the thread that loads, when it begins and when it ends.
+pub(super) fn note_loading(loading: Loading) {
+    let thread = match loading {
+        Loading::Yes => this_thread(),
+        Loading::No => 0,
+    };
+    LOADING_THREAD.store(thread, Ordering::Relaxed);
+}
+
+fn this_thread() -> u64 {
+    // SAFETY: takes nothing, cannot fail.
+    unsafe { libc::pthread_self() }
+}
+
+/// May run on any thread, and has nothing to free. But a value that the server
+/// drops while it loads a file, because its key's TTL ran out meanwhile, was
+/// never in the keyspace and is never unlinked: its lock ends here.
+unsafe extern "C" fn free(value: *mut c_void) {
+    if LOADING_THREAD.load(Ordering::Relaxed) == this_thread() {
+        end_lock(value);
+    }
+}
+
+fn end_lock(value: *const c_void) {
     entry::fence((), || {
         let event = Event::Unlinked {
             lock: handle(value.cast_mut()),
@@ -85,9 +124,6 @@ unsafe extern "C" fn unlink(_key: *mut raw::RedisModuleKeyOptCtx, value: *const 
         state::with(|shell| shell.locks.step(clock::boot(), event, &mut Vec::new()));
     });
 }
-
-/// May run on any thread, and has nothing to do.
-unsafe extern "C" fn free(_value: *mut c_void) {}
 
 unsafe extern "C" fn save(io: *mut raw::RedisModuleIO, value: *mut c_void) {
     entry::fence((), || {

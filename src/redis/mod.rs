@@ -26,9 +26,10 @@
 //!
 //! The server calls the module from one thread at a time, under its global
 //! lock, with one exception: `free` of a value may run on a background thread,
-//! and does nothing. A saving child process has a copy of everything.
+//! where it does nothing. A saving child process has a copy of everything.
 
 mod alarm;
+#[cfg(not(test))] // unit tests run without a server
 mod allocator;
 mod api;
 mod apply;

@@ -90,7 +90,7 @@ impl Default for Shell {
 struct UnderTheServersLock(RefCell<Shell>);
 
 // SAFETY: everything but `free` of a value runs under the server's global lock,
-// one call at a time; `free` does not come here.
+// one call at a time; `free` comes here on the thread that loads only.
 unsafe impl Sync for UnderTheServersLock {}
 // SAFETY: as above; which thread holds the lock does not matter.
 unsafe impl Send for UnderTheServersLock {}

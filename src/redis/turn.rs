@@ -189,7 +189,10 @@ pub(super) fn try_again() {
             .locks
             .next_deadline()
             .is_some_and(|deadline| deadline <= clock::boot());
-        let is_put_off = is_due || !shell.suspects.is_empty() || shell.locks.has_to_reclaim();
+        let is_put_off = is_due
+            || !shell.suspects.is_empty()
+            || shell.locks.has_to_reclaim()
+            || shell.locks.tokens().has_lost_cover();
         if is_put_off {
             shell.attention = Attention::Wanted;
         }

@@ -33,7 +33,7 @@ fn looks_failed_tries_and_refused_calls_send_nothing() {
         "LOCK.EXTEND k alice 40000 RAISE 9007199254740991".into(),
         "LOCK._GRANT k bob 5 1000 1 0".into(),
         format!("LOCK._END k alice {token}"),
-        "LOCK._CEILING 9007199254740991 1000".into(),
+        "LOCK._CEILING 9007199254740991 1000 5".into(),
         "COPY k copy".into(),
         "TYPE k".into(),
         "MEMORY USAGE k".into(),

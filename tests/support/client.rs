@@ -111,6 +111,18 @@ impl Client {
         self.number(&format!("LOCK.FENCE {key} {token}")) == 1
     }
 
+    /// A reply that is a list of texts.
+    pub fn texts(&mut self, line: &str) -> Vec<String> {
+        let Value::Array(values) = self.say(line) else {
+            panic!("{line}: no list");
+        };
+        let text = |value| match value {
+            Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            other => panic!("{line}: {other:?}"),
+        };
+        values.into_iter().map(text).collect()
+    }
+
     /// The keys of a type, in the selected database.
     pub fn names_of_type(&mut self, name: &str) -> Vec<String> {
         let mut names = Vec::new();

@@ -1,0 +1,244 @@
+//! What the server knows about the commands: COMMAND INFO, GETKEYS and DOCS,
+//! and what it makes of that for access lists.
+
+use crate::support::{Client, Server};
+use redis::Value;
+use std::collections::BTreeMap;
+
+/// A row of COMMAND INFO: arity, flags, first key, last key, step.
+#[derive(Debug, PartialEq)]
+struct Description {
+    arity: i64,
+    flags: Vec<String>,
+    keys: [i64; 3],
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) => text.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(values) | Value::Set(values) => values,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn integer(value: &Value) -> i64 {
+    match value {
+        Value::Int(number) => *number,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn describe(client: &mut Client, command: &str) -> Description {
+    let said = client.say(&format!("COMMAND INFO {command}"));
+    let row = list(&list(&said)[0]);
+    let mut flags: Vec<String> = list(&row[2]).iter().map(text).collect();
+    flags.sort();
+    assert_eq!(text(&row[0]), command);
+    Description {
+        arity: integer(&row[1]),
+        flags,
+        keys: [3, 4, 5].map(|column| integer(&row[column])),
+    }
+}
+
+fn description(arity: i64, flags: &[&str], keys: [i64; 3]) -> Description {
+    let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+    Description { arity, flags, keys }
+}
+
+#[test]
+fn command_info_says_arity_flags_and_where_the_key_is() {
+    let server = Server::start();
+    let mut client = server.client();
+    let one_key = [1, 1, 1];
+    for (command, expected) in [
+        (
+            "lock.acquire",
+            description(-4, &["denyoom", "fast", "module", "write"], one_key),
+        ),
+        (
+            "lock.release",
+            description(-3, &["fast", "module", "write"], one_key),
+        ),
+        (
+            "lock.extend",
+            description(-4, &["fast", "module", "write"], one_key),
+        ),
+        (
+            "lock.fence",
+            description(-2, &["fast", "module", "readonly"], one_key),
+        ),
+    ] {
+        assert_eq!(describe(&mut client, command), expected, "{command}");
+    }
+}
+
+#[test]
+fn effects_declare_their_key_and_how_many_words_they_have() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (command, arity, keys) in [
+        ("lock._grant", 7, [1, 1, 1]),
+        ("lock._end", 4, [1, 1, 1]),
+        ("lock._ceiling", 4, [0, 0, 0]),
+    ] {
+        let said = client.say(&format!("COMMAND INFO {command}"));
+        // Servers that know internal commands do not show them to clients.
+        if list(&said)[0] == Value::Nil {
+            continue;
+        }
+        let found = describe(&mut client, command);
+        assert_eq!((found.arity, found.keys), (arity, keys), "{command}");
+        let is_write = found.flags.contains(&"write".to_owned());
+        let is_limited = found.flags.contains(&"denyoom".to_owned());
+        assert!(is_write && !is_limited, "{command}: {:?}", found.flags);
+    }
+}
+
+#[test]
+fn command_getkeys_finds_the_key_and_only_the_key() {
+    let server = Server::start();
+    let mut client = server.client();
+    for line in [
+        "LOCK.ACQUIRE the-key me 1000",
+        "LOCK.RELEASE the-key me",
+        "LOCK.RELEASE the-key me TOKEN 5",
+        "LOCK.EXTEND the-key me 1000 RAISE 5",
+        "LOCK.FENCE the-key",
+        "LOCK.FENCE the-key 5",
+    ] {
+        let keys = client.texts(&format!("COMMAND GETKEYS {line}"));
+        assert_eq!(keys, ["the-key"], "{line}");
+    }
+}
+
+#[test]
+fn the_server_knows_who_changes_its_key_and_who_only_looks() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (line, expected) in [
+        (
+            "LOCK.ACQUIRE k me 1000",
+            ["RW", "access", "update"].as_slice(),
+        ),
+        ("LOCK.RELEASE k me", &["RW", "access", "update"]),
+        ("LOCK.EXTEND k me 1000", &["RW", "access", "update"]),
+        ("LOCK.FENCE k", &["RO", "access"]),
+    ] {
+        let said = client.say(&format!("COMMAND GETKEYSANDFLAGS {line}"));
+        let key = list(&list(&said)[0]);
+        assert_eq!(text(&key[0]), "k");
+        let mut flags: Vec<String> = list(&key[1]).iter().map(text).collect();
+        flags.sort();
+        assert_eq!(flags, expected, "{line}");
+    }
+}
+
+/// The pairs of a flat map.
+fn pairs(value: &Value) -> BTreeMap<String, Value> {
+    let pairs = list(value).chunks(2);
+    pairs
+        .map(|pair| (text(&pair[0]), pair[1].clone()))
+        .collect()
+}
+
+#[test]
+fn command_docs_says_what_each_command_does_and_costs() {
+    let server = Server::start();
+    let mut client = server.client();
+    for command in ["lock.acquire", "lock.release", "lock.extend", "lock.fence"] {
+        let said = pairs(&client.say(&format!("COMMAND DOCS {command}")));
+        let docs = pairs(&said[command]);
+        let summary = text(&docs["summary"]);
+        assert!(summary.len() > 10 && summary.ends_with('.'), "{summary}");
+        assert!(text(&docs["complexity"]).starts_with("O("), "{command}");
+        assert_eq!(text(&docs["module"]), "redislock");
+        assert!(docs.contains_key("since"), "{command}");
+    }
+}
+
+/// Every command, on this key, and what a user needs to be let in.
+fn calls(key: &str) -> [String; 5] {
+    [
+        format!("LOCK.ACQUIRE {key} me 60000"),
+        format!("LOCK.EXTEND {key} me 60000"),
+        format!("LOCK.FENCE {key}"),
+        format!("LOCK.FENCE {key} 5"),
+        format!("LOCK.RELEASE {key} me"),
+    ]
+}
+
+fn user(server: &Server, rules: &str) -> Client {
+    let mut admin = server.client();
+    admin.say(&format!("ACL SETUSER somebody reset on nopass {rules}"));
+    let mut client = server.client();
+    client.say("AUTH somebody any");
+    client
+}
+
+#[test]
+fn a_user_reaches_the_locks_of_its_own_keys_only() {
+    let server = Server::start();
+    let mut admin = server.client();
+    let token = admin.acquired("b:1", "me", 60_000);
+    let mut client = user(&server, "~a:* +@all");
+    for line in calls("b:1") {
+        let error = client.error_of(&line);
+        assert!(error.starts_with("NOPERM "), "{line}: {error}");
+    }
+    assert!(admin.is_live("b:1", token));
+    for line in calls("a:1") {
+        client.say(&line);
+    }
+}
+
+#[test]
+fn a_user_who_may_only_read_a_key_may_only_fence_it() {
+    let server = Server::start();
+    let mut admin = server.client();
+    let token = admin.acquired("a:1", "me", 60_000);
+    let mut client = user(&server, "%R~a:* +@all");
+    assert_eq!(client.fence("a:1"), Some(token));
+    for line in calls("a:1") {
+        if !line.starts_with("LOCK.FENCE") {
+            let error = client.error_of(&line);
+            assert!(error.starts_with("NOPERM "), "{line}: {error}");
+        }
+    }
+    assert!(admin.is_live("a:1", token));
+}
+
+#[test]
+fn a_user_without_leave_to_write_cannot_take_a_lock() {
+    let server = Server::start();
+    for rules in ["~* +@read", "~* +lock.fence", "~* +get"] {
+        let mut client = user(&server, rules);
+        let error = client.error_of("LOCK.ACQUIRE lock me 1000");
+        assert!(error.starts_with("NOPERM "), "{rules}: {error}");
+    }
+    let mut client = user(&server, "~* +lock.acquire");
+    client.acquired("lock", "me", 60_000);
+    let error = client.error_of("LOCK.RELEASE lock me");
+    assert!(error.starts_with("NOPERM "), "{error}");
+}
+
+#[test]
+fn no_user_may_send_effects() {
+    let server = Server::start();
+    let mut client = user(&server, "~* +@all");
+    for line in [
+        "LOCK._GRANT lock me 5 1000 1 0",
+        "LOCK._END lock me 5",
+        "LOCK._CEILING 5 1000 5",
+    ] {
+        assert!(client.error_of(line).starts_with("ERR "), "{line}");
+    }
+    assert!(!client.exists("lock"));
+}

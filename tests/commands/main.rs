@@ -1,0 +1,35 @@
+//! The four commands on a real server: what they answer, and what they refuse.
+//!
+//! Each file is a subject: one per command, then what goes wrong, where the
+//! commands are sent from, what else may happen to their keys, and what the
+//! server knows about them. `hourglass` is how they let time pass, `refusals` how
+//! they see that nothing happened, `dice` where random input comes from.
+
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "each group of tests uses a part of it"
+)]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod acquire;
+mod bad_dumps;
+mod bad_input;
+mod breaks;
+mod config;
+mod contexts;
+mod dead_keys;
+mod described;
+mod dice;
+mod effects;
+mod errors;
+mod extend;
+mod fence;
+mod hourglass;
+mod keyspace;
+mod refusals;
+mod release;
+mod scripts;
+mod transactions;
+mod watch;

@@ -1,0 +1,25 @@
+//! What survives: RDB, AOF, kill -9, and what must not come back.
+
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "each group of tests uses a part of it"
+)]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod aof;
+mod clock;
+mod corrupt;
+mod holds;
+mod imported;
+mod keeping;
+mod leases;
+mod leftovers;
+mod log_file;
+mod rdb;
+mod restarts;
+mod resurrection;
+mod rewrite;
+mod snapshot_file;
+mod truncated;
