@@ -100,6 +100,9 @@ impl WallTime {
     /// The last millisecond that has tokens of its own: 2^41 - 1.
     const MS_MOST: u64 = (1 << 41) - 1;
 
+    /// The last moment there is.
+    pub const LAST: Self = Self(Self::MS_MOST);
+
     /// Milliseconds since the start of 2024.
     pub const fn as_ms_since_2024(self) -> u64 {
         self.0

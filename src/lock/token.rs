@@ -15,8 +15,9 @@
 //!
 //! The two meet where a server crashes twice and both times comes back with the
 //! same ceiling, which is ahead of its clock. So a ceiling carries the time at
-//! which its term began, and the new term starts above it by as many tokens as
-//! the clock went on since.
+//! which its term began, and the new term starts above it by 2,048 tokens for each
+//! millisecond that the clock went on since: more than a server grants, and half
+//! of what the clock gives, so that the clock catches up in the end.
 
 use super::slots::{Slot, SlotSet};
 use super::time::{Ttl, WallTime};
@@ -52,6 +53,9 @@ pub const RESERVE: u64 = 1 << 18;
 /// Tokens for each millisecond of wall clock, as a power of two: 2^12.
 const TERM_SHIFT: u32 = 12;
 
+/// Tokens for each millisecond since the term of a ceiling began, likewise: 2^11.
+const CEILING_SHIFT: u32 = 11;
+
 /// How far ahead of the clock RAISE may go: one hour. An honest lead is the
 /// difference between two machines' clocks.
 const RAISE_LEAD_MS: u64 = 3_600_000;
@@ -85,10 +89,11 @@ pub struct StoredCounter {
 pub struct Tokens {
     last: u64,
     ceiling: u64,
-    /// When the term of the ceiling began.
-    ceiling_since: WallTime,
+    /// When the term of the ceiling began, if that is known.
+    ceiling_since: Option<WallTime>,
     ttl_most_ms: u64,
-    term_start: WallTime,
+    /// When this server last became a source of tokens.
+    term_start: Option<WallTime>,
     /// The log was begun anew: the cover must be written again.
     cover_lost: Announcement,
     /// The slots granted in under this term; empty unless in a cluster.
@@ -108,17 +113,17 @@ impl Tokens {
     ///
     /// A wrong clock saturates: it may use up the tokens, it never wraps.
     pub fn open_term(&mut self, wall: WallTime) {
-        let by_clock = saturating_tokens(wall.as_ms_since_2024());
-        let by_ceiling = if by_clock > self.ceiling {
-            self.ceiling
-        } else {
-            let since_ms = self.ceiling_since.as_ms_since_2024();
-            let went_on_ms = wall.as_ms_since_2024().saturating_sub(since_ms);
-            let above = self.ceiling.saturating_add(saturating_tokens(went_on_ms));
-            above.min(Token::MOST.get())
+        let wall_ms = wall.as_ms_since_2024();
+        let went_on_ms = match self.ceiling_since {
+            Some(since) if self.ceiling > 0 => wall_ms.saturating_sub(since.as_ms_since_2024()),
+            _ => 0,
         };
-        self.last = self.last.max(by_ceiling).max(by_clock);
-        self.term_start = wall;
+        let by_ceiling = self.ceiling.saturating_add(went_on_ms << CEILING_SHIFT);
+        self.last = self
+            .last
+            .max(by_ceiling.min(Token::MOST.get()))
+            .max(saturating_tokens(wall_ms));
+        self.term_start = Some(wall);
         self.slots = SlotSet::default();
     }
 
@@ -169,7 +174,7 @@ impl Tokens {
         }
         if is_near {
             self.ceiling = renewed;
-            self.ceiling_since = self.term_start;
+            self.ceiling_since = Some(self.term_start.unwrap_or_default());
         }
         self.ttl_most_ms = ttl_most_ms;
         self.cover_lost = Announcement::Done;
@@ -200,7 +205,7 @@ impl Tokens {
         Some(Cover {
             ceiling: Token::new(self.ceiling)?,
             ttl_most: Ttl::from_ms(self.ttl_most_ms.max(1))?,
-            since: self.ceiling_since,
+            since: self.ceiling_since.unwrap_or(WallTime::LAST),
         })
     }
 
@@ -211,7 +216,7 @@ impl Tokens {
         self.raise_ceiling(token.get(), self.term_start);
     }
 
-    fn raise_ceiling(&mut self, ceiling: u64, since: WallTime) {
+    fn raise_ceiling(&mut self, ceiling: u64, since: Option<WallTime>) {
         if ceiling > self.ceiling {
             self.ceiling = ceiling;
             self.ceiling_since = since;
@@ -220,7 +225,7 @@ impl Tokens {
 
     /// A cover that came from a master or a file.
     pub fn observe_cover(&mut self, cover: Cover) {
-        self.raise_ceiling(cover.ceiling.get(), cover.since);
+        self.raise_ceiling(cover.ceiling.get(), Some(cover.since));
         self.ttl_most_ms = self.ttl_most_ms.max(cover.ttl_most.as_ms());
     }
 
@@ -228,7 +233,8 @@ impl Tokens {
     /// hour ahead of the clock, or of the term if that began under a clock
     /// further ahead. What the counter has reached is never too far.
     pub fn raise_most(&self, wall: WallTime) -> Token {
-        let start_ms = wall.max(self.term_start).as_ms_since_2024();
+        let start = self.term_start.unwrap_or_default();
+        let start_ms = wall.max(start).as_ms_since_2024();
         let most = saturating_tokens(start_ms.saturating_add(RAISE_LEAD_MS));
         Token::new(most.max(self.last)).unwrap_or(Token::MOST)
     }
@@ -239,7 +245,10 @@ impl Tokens {
             last: self.last,
             ceiling: self.ceiling,
             ttl_most_ms: self.ttl_most_ms,
-            since_ms: self.ceiling_since.as_ms_since_2024(),
+            since_ms: self
+                .ceiling_since
+                .unwrap_or(WallTime::LAST)
+                .as_ms_since_2024(),
         })
     }
 
@@ -250,9 +259,9 @@ impl Tokens {
             && stored.ceiling <= Token::MOST.get()
             && stored.ttl_most_ms <= Ttl::MOST.as_ms();
         let since = WallTime::from_ms_since_2024(stored.since_ms);
-        let (Some(since), true) = (since, is_sound) else {
+        if since.is_none() || !is_sound {
             return Err(CounterOutOfRange);
-        };
+        }
         self.last = self.last.max(stored.last);
         self.raise_ceiling(stored.ceiling, since);
         self.ttl_most_ms = self.ttl_most_ms.max(stored.ttl_most_ms);

@@ -1,0 +1,55 @@
+//! What the rules of the lock promise, proved without a server.
+//!
+//! The rules are included as source, not linked: the library brings the server's
+//! allocator, which is not there in a test. That this compiles is the proof that
+//! `src/lock` needs neither a server nor a clock. Start with `acquire`; a test's
+//! name is the claim that it proves.
+//!
+//! | promise | where |
+//! |---|---|
+//! | one-holder    | `acquire`, `handles`, `histories`, `small_worlds` |
+//! | tokens-rise   | `tokens`, `handles`, `restarts`, `histories`, `small_worlds` |
+//! | never-early   | `acquire`, `extend`, `sweep`, `replicas`, `histories`, `small_worlds` |
+//! | nothing-left  | `release`, `sweep`, `handles`, `table`, `histories` |
+//! | same-answer   | `acquire`, `release`, `extend`, `histories` |
+//! | no-crash      | `record`, `table` |
+
+#[path = "../../src/lock/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the rules are a library; what only the shell uses is unused here"
+)]
+mod lock;
+
+/// The stage: no tests in these.
+mod model;
+mod random_steps;
+mod replay;
+mod server;
+mod values;
+
+/// The commands.
+mod acquire;
+mod extend;
+mod fence;
+mod release;
+mod sweep;
+
+/// The parts that the rules are built from.
+mod bytes;
+mod clocks;
+mod deadlines;
+mod record;
+mod slots;
+mod table;
+mod tokens;
+
+/// What happens to a lock from outside.
+mod handles;
+mod replicas;
+mod restarts;
+
+/// All of it together.
+mod histories;
+mod small_worlds;
