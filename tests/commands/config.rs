@@ -185,7 +185,7 @@ fn module_list_shows_name_and_version() {
         panic!("it is a list");
     };
     let shown = format!("{modules:?}");
-    assert_eq!(modules.len(), 1, "{shown}");
+    assert!(!modules.is_empty(), "{shown}");
     assert!(
         shown.contains("redislock") && shown.contains("int(100)"),
         "{shown}"

@@ -20,15 +20,17 @@ pub fn base_path(server: &Server) -> PathBuf {
     named_last(server, "b")
 }
 
-/// The manifest has a line for each file: `file NAME seq N type T`.
+/// The manifest has a line for each file: `file NAME seq N type T`, and more on
+/// later servers.
 fn named_last(server: &Server, kind: &str) -> PathBuf {
     let directory = server.directory().join("appendonlydir");
     let manifest = fs::read_to_string(directory.join("appendonly.aof.manifest"));
     let manifest = manifest.expect("the log has a manifest");
     let names: Vec<&str> = manifest
         .lines()
-        .filter_map(|line| line.strip_suffix(kind)?.strip_suffix(" type "))
-        .filter_map(|line| line.split_whitespace().nth(1))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|words| words.windows(2).any(|pair| pair == ["type", kind]))
+        .filter_map(|words| words.get(1).copied())
         .collect();
     let name = names.last().unwrap_or_else(|| panic!("{manifest}"));
     directory.join(name)
