@@ -10,6 +10,8 @@ export REDIS_SERVER ?= redis-server
 PORT ?= 6379
 
 MODULE := target/release/libredis_lock.so
+# Whatever else is set: the files named here are built here.
+export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 

@@ -69,6 +69,7 @@ impl World {
         self.server.flush(None);
         self.server.turn();
         self.server.sent.clear();
+        assert!(self.server.locks.is_empty());
         self.beliefs = [None, None];
     }
 
