@@ -209,14 +209,19 @@ unsafe extern "C" fn key_arrived(
 ) -> c_int {
     // SAFETY: the server passes a string with a NUL at its end.
     let event = unsafe { CStr::from_ptr(event) };
-    let is_restored = event == c"restore";
-    if event != c"rename_to" && event != c"move_to" && !is_restored {
+    let (is_restored, is_moved) = (event == c"restore", event == c"move_to");
+    if event != c"rename_to" && !is_moved && !is_restored {
         return OK;
     }
     entry::fence(OK, || {
         // SAFETY: the server passes context and name of this call.
         let (ctx, name) = unsafe { (Context::from_raw(ctx), Name::from_raw(key)) };
         let Some(ctx) = ctx else { return OK };
+        // Valkey 9 names the wrong database for a MOVE in MULTI: any may be it.
+        if is_moved {
+            suspect(None, name);
+            return OK;
+        }
         // In a cluster RESTORE is how locks move between servers. Elsewhere it
         // revives nothing, also where it stands in a log that is being loaded:
         // there the value came in like one of a file.
@@ -232,12 +237,17 @@ unsafe extern "C" fn key_arrived(
 }
 
 fn note_arrival(db: u32, name: Name<'_>, lock: LockId) {
+    let event = Event::Unlinked { lock };
+    state::with(|shell| shell.locks.step(clock::boot(), event, &mut Vec::new()));
+    suspect(Some(db), name);
+}
+
+/// The key may hold a dead handle: `turn` looks.
+fn suspect(db: Option<u32>, name: Name<'_>) {
     state::with(|shell| {
-        let event = Event::Unlinked { lock };
-        shell.locks.step(clock::boot(), event, &mut Vec::new());
         shell.attention = Attention::Wanted;
         shell.suspects.push_back(Suspect {
-            db: Some(db),
+            db,
             key: name.bytes().to_vec(),
         });
     });

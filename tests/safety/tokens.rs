@@ -62,6 +62,14 @@ fn a_term_never_starts_below_what_was_seen_though_nothing_covered_it() {
 }
 
 #[test]
+fn what_was_seen_is_stored_as_covered_though_nothing_covered_it() {
+    let mut tokens = Tokens::default();
+    tokens.open_term(wall(0));
+    tokens.observe(token(500));
+    assert_eq!(tokens.stored(), Some(counter(500, 500, 0)));
+}
+
+#[test]
 fn a_term_that_issued_nothing_is_not_gone_back_behind() {
     let mut tokens = Tokens::default();
     tokens.open_term(wall(1_000));
