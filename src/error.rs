@@ -1,6 +1,7 @@
 //! Every error reply. The first word is stable and may be matched on; `ERR` and
 //! the wording of what Redis itself would say are Redis's own.
 
+use crate::lock::slots::Slot;
 use crate::lock::{Token, Ttl, OWNER_BYTES_MOST};
 use std::fmt;
 
@@ -15,6 +16,14 @@ pub enum Error {
     NotAnInteger,
     /// A lease shorter than 1 ms or longer than this.
     TtlOutOfRange(Ttl),
+    /// A wait below zero or above ten years.
+    TimeoutOutOfRange,
+    /// Too many clients wait.
+    QueueFull,
+    /// SESSION in a script.
+    SessionInScript,
+    /// The key's slot went to another server while the client waited.
+    Moved(Slot),
     /// A token that cannot be one.
     TokenOutOfRange,
     /// An owner of no bytes, or of too many.
@@ -46,6 +55,25 @@ impl fmt::Display for Error {
             Self::TtlOutOfRange(most) => {
                 write!(out, "ERR ttl-ms must be from 1 to {}", most.as_ms())
             }
+            Self::TimeoutOutOfRange => {
+                let most = Ttl::MOST.as_ms();
+                write!(
+                    out,
+                    "ERR timeout must be from 0 (no limit) to {most} milliseconds"
+                )
+            }
+            Self::QueueFull => out.write_str(
+                "QUEUEFULL too many clients wait for locks on this server: see \
+                 redislock.max-waiters",
+            ),
+            Self::SessionInScript => out.write_str(
+                "ERR SESSION is not allowed in scripts: a script has no connection of its own",
+            ),
+            Self::Moved(slot) => write!(
+                out,
+                "TRYAGAIN slot {} is another server's now: ask again to be redirected",
+                slot.number()
+            ),
             Self::TokenOutOfRange => {
                 write!(out, "ERR token must be from 1 to {}", Token::MOST.get())
             }

@@ -1,6 +1,6 @@
-//! `LOCK.ACQUIRE key owner ttl-ms`
+//! `LOCK.ACQUIRE key owner ttl-ms [BLOCK timeout-ms] [SESSION]`
 
-use super::{Arguments, Command, Error, Kind, Request};
+use super::{Arguments, Binding, Block, Command, Error, Kind, Request};
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.acquire",
@@ -8,15 +8,39 @@ pub(super) const COMMAND: Command = Command {
     arity: -4,
     kind: Kind::Write,
     summary: c"Acquires a lock for a time. Returns its fencing token, or nil if it is held.",
-    complexity: c"O(log N) where N is the number of leases held on the server",
+    complexity: c"O(log N) where N is the number of leases held and clients waiting on the server",
     parse,
 };
 
 fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
-    let request = Request::Acquire {
-        owner: arguments.owner()?,
-        ttl: arguments.ttl()?,
-    };
-    arguments.end()?;
-    Ok(request)
+    let owner = arguments.owner()?;
+    let ttl = arguments.ttl()?;
+    let mut block = None;
+    let mut binding = Binding::None;
+    while let Some(word) = arguments.option() {
+        if word.eq_ignore_ascii_case(b"BLOCK") && block.is_none() {
+            block = Some(timeout(arguments)?);
+        } else if word.eq_ignore_ascii_case(b"SESSION") && binding == Binding::None {
+            binding = Binding::Session;
+        } else {
+            return Err(Error::Syntax);
+        }
+    }
+    Ok(Request::Acquire {
+        owner,
+        ttl,
+        block,
+        binding,
+    })
+}
+
+/// 0 to ten years; 0 is for ever.
+fn timeout(arguments: &mut Arguments<'_>) -> Result<Block, Error> {
+    match arguments.timeout_ms()? {
+        0 => Ok(Block::Forever),
+        ms => match crate::lock::Ttl::from_ms(ms) {
+            Some(time) => Ok(Block::For(time)),
+            None => Err(Error::TimeoutOutOfRange),
+        },
+    }
 }

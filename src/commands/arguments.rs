@@ -58,6 +58,11 @@ impl<'a> Arguments<'a> {
         Ok(u64::try_from(ms).ok().and_then(Ttl::from_ms))
     }
 
+    /// How long to wait, in milliseconds.
+    pub fn timeout_ms(&mut self) -> Result<u64, Error> {
+        u64::try_from(self.integer()?).map_err(|_| Error::TimeoutOutOfRange)
+    }
+
     /// A fencing token.
     pub fn token(&mut self) -> Result<Token, Error> {
         let number = self.integer()?;

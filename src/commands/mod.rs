@@ -16,7 +16,9 @@ mod fence;
 mod release;
 
 use crate::error::Error;
-use crate::lock::{Answer, Event, Extension, Place, Token, Ttl, WallTime};
+use crate::lock::{
+    Answer, ClientId, Event, Extension, News, Patience, Place, TicketId, Token, Ttl, WallTime,
+};
 use std::ffi::CStr;
 
 pub use effects::{CEILING, END, GRANT};
@@ -74,6 +76,10 @@ pub enum Request<'a> {
         owner: &'a [u8],
         /// For how long.
         ttl: Ttl,
+        /// `BLOCK timeout-ms`
+        block: Option<Block>,
+        /// `SESSION`
+        binding: Binding,
     },
     /// `LOCK.RELEASE`
     Release {
@@ -116,6 +122,35 @@ pub enum Request<'a> {
     Ceiling(crate::lock::token::Cover),
 }
 
+/// How long a client wants to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Without limit.
+    Forever,
+    /// So long.
+    For(Ttl),
+}
+
+/// What ends a hold besides its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Nothing.
+    None,
+    /// The connection of the owner.
+    Session,
+}
+
+/// What an event needs besides the words of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The connection that the hold is bound to.
+    pub session: Option<ClientId>,
+    /// Whether and until when the client waits.
+    pub patience: Patience,
+    /// Reads the wall clock.
+    pub wall: fn() -> WallTime,
+}
+
 /// The option of `LOCK.EXTEND`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtendOption {
@@ -130,9 +165,15 @@ pub enum ExtendOption {
 impl<'a> Request<'a> {
     /// The event that the request is for the rules. The wall clock is read only
     /// where the rules need it.
-    pub fn into_event(self, at: Place<'a>, wall: impl FnOnce() -> WallTime) -> Event<'a> {
+    pub fn into_event(self, at: Place<'a>, circumstances: &Circumstances) -> Event<'a> {
         match self {
-            Self::Acquire { owner, ttl } => Event::Acquire { at, owner, ttl },
+            Self::Acquire { owner, ttl, .. } => Event::Acquire {
+                at,
+                owner,
+                ttl,
+                session: circumstances.session,
+                patience: circumstances.patience,
+            },
             Self::Release { owner, token } => Event::Release { at, owner, token },
             Self::Extend { owner, ttl, option } => Event::Extend {
                 at,
@@ -141,7 +182,7 @@ impl<'a> Request<'a> {
                 extension: match option {
                     ExtendOption::None => Extension::Plain(None),
                     ExtendOption::Token(token) => Extension::Plain(Some(token)),
-                    ExtendOption::Raise(token) => Extension::Raise(token, wall()),
+                    ExtendOption::Raise(token) => Extension::Raise(token, (circumstances.wall)()),
                 },
             },
             Self::Fence { token } => Event::Fence { at, token },
@@ -164,6 +205,8 @@ pub enum Reply {
     Integer(i64),
     /// nil.
     Null,
+    /// None yet: the client waits.
+    Later(TicketId),
 }
 
 /// What the client is told of an answer of the rules.
@@ -174,8 +217,21 @@ pub fn reply(answer: Answer) -> Result<Reply, Error> {
         Answer::NoToken => Ok(Reply::Null),
         Answer::Yes => Ok(Reply::Integer(1)),
         Answer::No => Ok(Reply::Integer(0)),
+        Answer::InLine(ticket) => Ok(Reply::Later(ticket)),
+        Answer::QueueFull => Err(Error::QueueFull),
         Answer::RaiseTooFar(most) => Err(Error::RaiseTooFar(most)),
         Answer::TokensExhausted => Err(Error::TokensExhausted),
         Answer::OutOfRange => Err(Error::NotAnInteger),
+    }
+}
+
+/// What a client that waited is told.
+pub fn reply_to_waiter(news: News) -> Result<Reply, Error> {
+    match news {
+        News::Granted(token) => reply(Answer::Token(token)),
+        News::NotYours => Ok(Reply::Null),
+        News::WrongType => Err(Error::WrongType),
+        News::Moved(slot) => Err(Error::Moved(slot)),
+        News::TokensExhausted => Err(Error::TokensExhausted),
     }
 }

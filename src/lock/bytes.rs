@@ -63,6 +63,18 @@ impl PartialEq for ShortBytes {
 
 impl Eq for ShortBytes {}
 
+impl PartialOrd for ShortBytes {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ShortBytes {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
 impl fmt::Debug for ShortBytes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "\"{}\"", self.escape_ascii())

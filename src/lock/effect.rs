@@ -4,6 +4,8 @@
 //! the tests of the rules compare lists of effects.
 
 use super::bytes::ShortBytes;
+use super::line::TicketId;
+use super::slots::Slot;
 use super::table::LockId;
 use super::time::Ttl;
 use super::token::{Cover, Token};
@@ -44,10 +46,32 @@ pub enum Effect {
     /// The set of holders, or a token, changed: WATCH and client-side caches
     /// must hear of it.
     Signal,
+    /// Tell a blocked connection.
+    Reply {
+        /// Which.
+        ticket: TicketId,
+        /// What.
+        news: News,
+    },
     /// Somewhere a key with this name may hold this dead handle: look in every
     /// database and delete it.
     Search {
         /// The key's name.
         key: ShortBytes,
     },
+}
+
+/// What a blocked connection is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The lock is yours, with this token.
+    Granted(Token),
+    /// The wait ran out, or the owner left the line.
+    NotYours,
+    /// The key holds something that is not a lock.
+    WrongType,
+    /// The key's slot is another server's now.
+    Moved(Slot),
+    /// There are no tokens left.
+    TokensExhausted,
 }

@@ -1,7 +1,9 @@
 //! What can happen to the locks, and what the caller is told.
 
-use super::table::LockId;
-use super::time::{Ttl, WallTime};
+use super::line::TicketId;
+use super::slots::Slot;
+use super::table::{ClientId, LockId};
+use super::time::{BootTime, Ttl, WallTime};
 use super::token::{Cover, StoredCounter, Token};
 
 /// A key, and what the keyspace holds under it.
@@ -24,6 +26,20 @@ pub enum Extension {
     Raise(Token, WallTime),
 }
 
+/// What a client does if the lock is not free.
+#[derive(Clone, Copy, Debug)]
+pub enum Patience {
+    /// It takes no for an answer.
+    Try,
+    /// It stands in line.
+    Wait {
+        /// Until then; `None`: for as long as it takes.
+        until: Option<BootTime>,
+        /// If no more than this many connections wait on the server then.
+        waiters_most: usize,
+    },
+}
+
 /// What can happen.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
@@ -35,6 +51,10 @@ pub enum Event<'a> {
         owner: &'a [u8],
         /// For how long.
         ttl: Ttl,
+        /// Bound to this connection.
+        session: Option<ClientId>,
+        /// Whether it stands in line if the lock is not free.
+        patience: Patience,
     },
     /// A client gives a lock back.
     Release {
@@ -68,6 +88,31 @@ pub enum Event<'a> {
         /// The largest number to end in this step.
         most: usize,
     },
+    /// Time went by: up to `most` connections have waited long enough.
+    SweepWaits {
+        /// The largest number to send away in this step.
+        most: usize,
+    },
+    /// The lock may be granted to the head of its line, if it is free.
+    GrantNext {
+        /// Which lock.
+        at: Place<'a>,
+    },
+    /// The key came to hold something that is not a lock.
+    KeyTaken {
+        /// The database.
+        db: u32,
+        /// The key's name.
+        key: &'a [u8],
+    },
+    /// A cluster slot went to another server.
+    SlotLeft(Slot),
+    /// A blocked connection went, or is answered by somebody else.
+    TicketGone(TicketId),
+    /// A blocked connection got the token that it was granted.
+    TicketDelivered(TicketId),
+    /// A connection went.
+    SessionEnded(ClientId),
     /// The server took a key's value out of the keyspace (DEL, overwrite,
     /// expiry, eviction, the old name of RENAME and MOVE).
     Unlinked {
@@ -134,6 +179,10 @@ pub enum Answer {
     /// RAISE: the token is further ahead than RAISE may go; this is the most.
     /// Nothing changed.
     RaiseTooFar(Token),
+    /// It stands in line, and will be told ([`super::Effect::Reply`]).
+    InLine(TicketId),
+    /// Too many wait already; nothing changed.
+    QueueFull,
     /// There are no tokens left; nothing changed.
     TokensExhausted,
     /// A stored number that no server ever stores; nothing changed.

@@ -5,36 +5,34 @@
 //! nothing: time comes in, effects go out. See `mod.rs` for the picture.
 
 use super::deadlines::DeadlineQueue;
-use super::effect::Effect;
-use super::event::{Answer, Event, Extension, Place};
+use super::effect::{Effect, News};
+use super::event::{Answer, Event, Extension, Patience, Place};
+use super::line::Lines;
 use super::slots::Slot;
-use super::table::{Hold, Lock, LockId, Table};
+use super::table::{ClientId, Hold, Lock, LockId, Table};
 use super::time::{BootTime, Ttl, WallTime};
 use super::token::{Token, Tokens};
+use super::upkeep::{KeysOfTheEnded, Reclaim};
+use std::collections::BTreeSet;
 
 /// All locks of one server, and the counter their tokens come from.
 #[derive(Debug, Default)]
 pub struct Locks {
     pub(super) table: Table,
     pub(super) deadlines: DeadlineQueue,
-    tokens: Tokens,
-    reclaim: Option<Reclaim>,
+    pub(super) lines: Lines,
+    /// Which holds are bound to which connections.
+    pub(super) sessions: BTreeSet<(ClientId, LockId)>,
+    pub(super) tokens: Tokens,
+    pub(super) reclaim: Option<Reclaim>,
 }
 
-/// A walk over the table that frees what FLUSH and SWAPDB ended.
+/// What somebody who wants a lock asks for.
 #[derive(Clone, Copy, Debug)]
-struct Reclaim {
-    next_slot: u32,
-    keys: KeysOfTheEnded,
-}
-
-/// Whether keys with dead handles may be left behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KeysOfTheEnded {
-    /// FLUSH took them all.
-    Gone,
-    /// SWAPDB left them, in one database or another.
-    SomewhereStill,
+pub(super) struct Claim<'a> {
+    pub(super) owner: &'a [u8],
+    pub(super) ttl: Ttl,
+    pub(super) session: Option<ClientId>,
 }
 
 impl Locks {
@@ -42,7 +40,20 @@ impl Locks {
     /// to `effects`, in order; what the caller is told is returned.
     pub fn step(&mut self, now: BootTime, event: Event<'_>, effects: &mut Vec<Effect>) -> Answer {
         match event {
-            Event::Acquire { at, owner, ttl } => self.acquire(now, at, owner, ttl, effects),
+            Event::Acquire {
+                at,
+                owner,
+                ttl,
+                session,
+                patience,
+            } => {
+                let claim = Claim {
+                    owner,
+                    ttl,
+                    session,
+                };
+                self.acquire(now, at, &claim, patience, effects)
+            }
             Event::Release { at, owner, token } => self.release(now, at, owner, token, effects),
             Event::Extend {
                 at,
@@ -52,10 +63,17 @@ impl Locks {
             } => self.extend(now, at, owner, (ttl, extension), effects),
             Event::Fence { at, token } => self.fence(now, at, token),
             Event::Sweep { most } => self.sweep(now, most, effects),
-            Event::Unlinked { lock } => match self.remove(lock) {
-                Some(_) => Answer::Yes,
-                None => Answer::No,
-            },
+            Event::Unlinked { lock } => self.unlinked(lock),
+            Event::SweepWaits { most } => self.sweep_waits(now, most, effects),
+            Event::GrantNext { at } => self.grant_next(now, at, effects),
+            Event::KeyTaken { db, key } => self.send_away(db, key, News::WrongType, effects),
+            Event::SlotLeft(slot) => self.slot_left(slot, effects),
+            Event::TicketGone(ticket) => self.ticket_gone(now, ticket),
+            Event::TicketDelivered(ticket) => {
+                self.lines.delivered(ticket);
+                Answer::Yes
+            }
+            Event::SessionEnded(client) => self.session_ended(now, client),
             Event::Flushed { db } => self.end_all(&[db], KeysOfTheEnded::Gone),
             Event::Swapped { dbs: [one, other] } => {
                 self.end_all(&[Some(one), Some(other)], KeysOfTheEnded::SomewhereStill)
@@ -94,43 +112,66 @@ impl Locks {
         &mut self,
         now: BootTime,
         at: Place<'_>,
-        owner: &[u8],
-        ttl: Ttl,
+        claim: &Claim<'_>,
+        patience: Patience,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        let Some((id, lock)) = self.found(at) else {
-            return self.grant_new(now, at, owner, ttl, effects);
-        };
-        if !lock.hold.is_live(now) {
-            return self.grant_after_lapse(now, (at, id), owner, ttl, effects);
+        match self.found(at) {
+            Some((id, lock)) if lock.hold.is_live(now) => {
+                if *lock.hold.owner == *claim.owner {
+                    return self.acquire_again(now, id, claim, effects);
+                }
+            }
+            // Somebody was here first, though nobody holds it at this instant.
+            _ if self.lines.has_line(at.db, at.key) => {}
+            Some((id, _)) => return self.grant_after_lapse(now, (at, id), claim, effects),
+            None => return self.grant_new(now, at, claim, effects),
         }
-        if *lock.hold.owner != *owner {
+        self.wait(at, claim, patience)
+    }
+
+    /// The same owner again: the same hold, the same token.
+    fn acquire_again(
+        &mut self,
+        now: BootTime,
+        id: LockId,
+        claim: &Claim<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Answer {
+        let Some(lock) = self.table.get(id) else {
             return Answer::NoToken;
-        }
-        // The same owner again: the same hold, the same token.
+        };
         let token = lock.hold.token;
-        if self.move_lease(now, id, ttl) {
-            effects.extend(self.tokens.cover(ttl).map(Effect::Cover));
-            effects.push(Effect::Grant { lock: id, ttl });
+        self.lines.heard(id);
+        self.bind(id, claim.session);
+        if self.move_lease(now, id, claim.ttl) {
+            effects.extend(self.tokens.cover(claim.ttl).map(Effect::Cover));
+            effects.push(Effect::Grant {
+                lock: id,
+                ttl: claim.ttl,
+            });
         }
         Answer::Token(token)
     }
 
-    fn grant_new(
+    pub(super) fn grant_new(
         &mut self,
         now: BootTime,
         at: Place<'_>,
-        owner: &[u8],
-        ttl: Ttl,
+        claim: &Claim<'_>,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        let Some((token, cover)) = self.tokens.issue(ttl) else {
+        let Some((token, cover)) = self.tokens.issue(claim.ttl) else {
             return Answer::TokensExhausted;
         };
-        let id = self.insert(at, owner, token, now.after(ttl));
+        let id = self.insert(at, claim.owner, token, now.after(claim.ttl));
+        self.bind(id, claim.session);
         effects.extend(cover.map(Effect::Cover));
         effects.push(Effect::Store(id));
-        effects.push(Effect::Grant { lock: id, ttl });
+        effects.push(Effect::Grant {
+            lock: id,
+            ttl: claim.ttl,
+        });
         effects.push(Effect::Signal);
         Answer::Token(token)
     }
@@ -138,16 +179,15 @@ impl Locks {
     /// The lease ran out and the sweep has not come by: the old hold ends here.
     /// The new one gets a handle of its own, so that nothing of the old one is
     /// left, not even a TTL that somebody put on the key.
-    fn grant_after_lapse(
+    pub(super) fn grant_after_lapse(
         &mut self,
         now: BootTime,
         (at, id): (Place<'_>, LockId),
-        owner: &[u8],
-        ttl: Ttl,
+        claim: &Claim<'_>,
         effects: &mut Vec<Effect>,
     ) -> Answer {
         let before = effects.len();
-        let answer = self.grant_new(now, at, owner, ttl, effects);
+        let answer = self.grant_new(now, at, claim, effects);
         if answer == Answer::TokensExhausted {
             return answer;
         }
@@ -170,9 +210,14 @@ impl Locks {
         effects: &mut Vec<Effect>,
     ) -> Answer {
         let Some(id) = self.held_by(now, at, owner, token) else {
+            self.leave_line(at, owner, effects);
             return Answer::No;
         };
-        self.end(id, effects);
+        if self.lines.has_line(at.db, at.key) {
+            self.hand_over(now, (at, id), effects);
+        } else {
+            self.end(id, effects);
+        }
         Answer::Yes
     }
 
@@ -240,7 +285,7 @@ impl Locks {
 
     /// Moves the lease to `max(what is left, ttl)`; whether that moved it.
     /// Nothing shortens a lease, so a late duplicate does no harm.
-    fn move_lease(&mut self, now: BootTime, id: LockId, ttl: Ttl) -> bool {
+    pub(super) fn move_lease(&mut self, now: BootTime, id: LockId, ttl: Ttl) -> bool {
         let deadline = now.after(ttl);
         match self.table.get_mut(id) {
             Some(lock) if lock.hold.deadline < deadline => lock.hold.deadline = deadline,
@@ -261,111 +306,18 @@ impl Locks {
         }
     }
 
-    fn sweep(&mut self, now: BootTime, most: usize, effects: &mut Vec<Effect>) -> Answer {
-        for _ in 0..most {
-            match self.deadlines.first() {
-                Some((deadline, slot)) if deadline <= now => {
-                    let Some((id, _)) = self.table.at(slot) else {
-                        unreachable!("the queue holds deadlines of locks in the table");
-                    };
-                    self.end(id, effects);
-                }
-                _ => break,
-            }
-        }
-        Answer::Yes
-    }
-
-    fn apply_grant(
-        &mut self,
-        at: Place<'_>,
-        owner: &[u8],
-        (token, deadline): (Token, BootTime),
-        effects: &mut Vec<Effect>,
-    ) -> Answer {
-        self.tokens.observe(token);
-        let Some((id, _)) = self.found(at) else {
-            let id = self.insert(at, owner, token, deadline);
-            effects.push(Effect::Store(id));
-            effects.push(Effect::Signal);
-            return Answer::Yes;
-        };
-        if let Some(lock) = self.table.get_mut(id) {
-            if *lock.hold.owner != *owner || lock.hold.token != token {
-                effects.push(Effect::Signal);
-            }
-            lock.hold = Hold {
-                owner: owner.into(),
-                token,
-                deadline,
-            };
-        }
-        self.deadlines.set(id.slot(), deadline, &mut self.table);
-        Answer::Yes
-    }
-
-    fn apply_end(
+    pub(super) fn insert(
         &mut self,
         at: Place<'_>,
         owner: &[u8],
         token: Token,
-        effects: &mut Vec<Effect>,
-    ) -> Answer {
-        match self.found(at) {
-            Some((id, lock)) if *lock.hold.owner == *owner && lock.hold.token == token => {
-                self.end(id, effects);
-                Answer::Yes
-            }
-            _ => Answer::No,
-        }
-    }
-
-    /// Ends all locks of the databases; their memory is reclaimed in slices.
-    fn end_all(&mut self, dbs: &[Option<u32>], keys: KeysOfTheEnded) -> Answer {
-        for &db in dbs {
-            self.table.end_all(db);
-        }
-        let keys = match self.reclaim {
-            Some(unfinished) if unfinished.keys == KeysOfTheEnded::SomewhereStill => {
-                KeysOfTheEnded::SomewhereStill
-            }
-            _ => keys,
-        };
-        self.reclaim = Some(Reclaim { next_slot: 0, keys });
-        Answer::Yes
-    }
-
-    fn reclaim(&mut self, most: u32, effects: &mut Vec<Effect>) -> Answer {
-        let Some(reclaim) = self.reclaim else {
-            return Answer::Yes;
-        };
-        let end = reclaim
-            .next_slot
-            .saturating_add(most)
-            .min(self.table.slots());
-        for slot in reclaim.next_slot..end {
-            let ended = match self.table.at(slot) {
-                Some((id, lock)) if self.table.is_ended(lock) => id,
-                _ => continue,
-            };
-            if let (Some(lock), KeysOfTheEnded::SomewhereStill) = (self.remove(ended), reclaim.keys)
-            {
-                effects.push(Effect::Search { key: lock.key });
-            }
-        }
-        let is_finished = end == self.table.slots();
-        self.reclaim = (!is_finished).then_some(Reclaim {
-            next_slot: end,
-            ..reclaim
-        });
-        Answer::Yes
-    }
-
-    fn insert(&mut self, at: Place<'_>, owner: &[u8], token: Token, deadline: BootTime) -> LockId {
+        deadline: BootTime,
+    ) -> LockId {
         let hold = Hold {
             owner: owner.into(),
             token,
             deadline,
+            session: None,
         };
         let id = self.table.insert(at.db, at.key, hold);
         self.deadlines.set(id.slot(), deadline, &mut self.table);
@@ -373,9 +325,10 @@ impl Locks {
     }
 
     /// Ends the lock: its handle is dead, its key must go.
-    fn end(&mut self, id: LockId, effects: &mut Vec<Effect>) {
+    pub(super) fn end(&mut self, id: LockId, effects: &mut Vec<Effect>) {
         let is_ended_with_all = self.table.get(id).is_none();
         let Some(lock) = self.remove(id) else { return };
+        self.lines.note_ready(lock.db, &lock.key);
         if is_ended_with_all {
             // FLUSH or SWAPDB was faster; if it left the key, it is somewhere.
             if self.keys_of_the_ended() == KeysOfTheEnded::SomewhereStill {
@@ -390,20 +343,35 @@ impl Locks {
         });
     }
 
-    fn keys_of_the_ended(&self) -> KeysOfTheEnded {
-        self.reclaim.map_or(KeysOfTheEnded::Gone, |walk| walk.keys)
-    }
-
-    fn remove(&mut self, id: LockId) -> Option<Lock> {
+    pub(super) fn remove(&mut self, id: LockId) -> Option<Lock> {
         if self.table.at(id.slot())?.0 != id {
             return None;
         }
         self.deadlines.remove(id.slot(), &mut self.table);
+        self.bind(id, None);
+        self.lines.heard(id);
         self.table.remove(id)
     }
 
+    /// Binds the hold to a connection, or to none.
+    fn bind(&mut self, id: LockId, session: Option<ClientId>) {
+        let Some(lock) = self.table.get_mut(id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut lock.hold.session, session);
+        if before == session {
+            return;
+        }
+        if let Some(client) = before {
+            self.sessions.remove(&(client, id));
+        }
+        if let Some(client) = session {
+            self.sessions.insert((client, id));
+        }
+    }
+
     /// The lock under the key, if its handle is alive.
-    fn found(&self, at: Place<'_>) -> Option<(LockId, &Lock)> {
+    pub(super) fn found(&self, at: Place<'_>) -> Option<(LockId, &Lock)> {
         let id = at.lock?;
         Some((id, self.table.get(id)?))
     }
@@ -429,6 +397,36 @@ impl Locks {
         self.table.get(id)
     }
 
+    /// When the next connection stops waiting.
+    pub fn next_wait_deadline(&self) -> Option<BootTime> {
+        self.lines.next_deadline()
+    }
+
+    /// How many connections wait.
+    pub fn waiting(&self) -> usize {
+        self.lines.waiting()
+    }
+
+    /// How many lines are to be looked at, at most.
+    pub fn lines_ready(&self) -> usize {
+        self.lines.ready()
+    }
+
+    /// The key of a line that is to be looked at ([`Event::GrantNext`]).
+    pub fn take_ready_line(&mut self) -> Option<(u32, super::bytes::ShortBytes)> {
+        self.lines.take_ready()
+    }
+
+    /// That line could not be looked at: later, then.
+    pub fn put_ready_line_back(&mut self, db: u32, key: &[u8]) {
+        self.lines.note_ready(db, key);
+    }
+
+    /// Whether any hold is bound to a connection.
+    pub fn has_sessions(&self) -> bool {
+        !self.sessions.is_empty()
+    }
+
     /// When the next lease ends.
     pub fn next_deadline(&self) -> Option<BootTime> {
         self.deadlines.first().map(|(deadline, _)| deadline)
@@ -449,12 +447,6 @@ impl Locks {
     /// all the time.
     pub fn enter_slot(&mut self, key: &[u8], wall: WallTime) {
         self.tokens.enter_slot(Slot::of_key(key), wall);
-    }
-
-    /// Forgets a slot that went elsewhere: another server may issue tokens for
-    /// its keys.
-    pub fn leave_slot(&mut self, slot: Slot) {
-        self.tokens.leave_slot(slot);
     }
 
     /// The counter, to be read.

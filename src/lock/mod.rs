@@ -19,6 +19,10 @@
 //! | [`effect`]   | what the server must then do: a closed list |
 //! | [`token`]    | fencing tokens: term, ceiling, caps |
 //! | [`table`]    | the locks, behind handles that die with their lock |
+//! | [`mod@line`] | who waits for which key, in which order |
+//! | `waiting`    | the part of `step` in which somebody waits |
+//! | `upkeep`     | the part of `step` in which things end or arrive by themselves |
+//! | [`slab`]     | a list with holes |
 //! | [`deadlines`]| which lease ends next |
 //! | [`record`]   | the stored form: what RDB files and DUMP carry |
 //! | [`slots`]    | cluster slots: which were granted in under this term |
@@ -49,17 +53,22 @@ pub mod deadlines;
 pub mod effect;
 pub mod event;
 pub mod invariants;
+pub mod line;
 pub mod machine;
 pub mod record;
+pub mod slab;
 pub mod slots;
 pub mod table;
 pub mod time;
 pub mod token;
+mod upkeep;
+mod waiting;
 
-pub use effect::Effect;
-pub use event::{Answer, Event, Extension, Place};
+pub use effect::{Effect, News};
+pub use event::{Answer, Event, Extension, Patience, Place};
+pub use line::TicketId;
 pub use machine::Locks;
-pub use table::LockId;
+pub use table::{ClientId, LockId};
 pub use time::{BootTime, Ttl, WallTime};
 pub use token::Token;
 

@@ -16,9 +16,10 @@ use super::bytes::ShortBytes;
 use super::deadlines::Places;
 use super::time::BootTime;
 use super::token::Token;
+use std::num::NonZeroU64;
 
 /// A handle: which slot, in which generation. Never zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LockId {
     slot: u32,
     generation: u32,
@@ -42,6 +43,12 @@ impl LockId {
     /// A handle that never was and never will be alive: generations start at 1.
     pub const DEAD: Self = Self {
         slot: u32::MAX,
+        generation: 0,
+    };
+
+    /// In order, none is before this one.
+    pub(super) const FIRST: Self = Self {
+        slot: 0,
         generation: 0,
     };
 
@@ -75,6 +82,20 @@ pub struct Hold {
     pub token: Token,
     /// From this moment on the hold is over.
     pub deadline: BootTime,
+    /// The hold is over when this connection is, too.
+    pub session: Option<ClientId>,
+}
+
+/// A connection, by the number that the server gave it. Not used again before
+/// the server restarts, and a session does not outlive that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClientId(NonZeroU64);
+
+impl ClientId {
+    /// No connection has the number zero.
+    pub fn new(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
 }
 
 impl Hold {

@@ -7,7 +7,7 @@
 use crate::commands::{CEILING, END, GRANT};
 use crate::lock::table::Hold;
 use crate::lock::token::Cover;
-use crate::lock::{LockId, Token, Ttl};
+use crate::lock::{ClientId, LockId, Token, Ttl};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_longlong, c_void, CStr};
 use std::marker::PhantomData;
@@ -46,24 +46,26 @@ pub(super) fn missing_function() -> Option<&'static str> {
         };
     }
     check! {
-        RedisModule_Alloc RedisModule_Calloc RedisModule_Realloc RedisModule_Free
-        RedisModule_AvoidReplicaTraffic RedisModule_Call RedisModule_CallReplyArrayElement
-        RedisModule_CallReplyStringPtr RedisModule_CallReplyType RedisModule_CloseKey
+        RedisModule_Alloc RedisModule_AvoidReplicaTraffic RedisModule_BlockClient
+        RedisModule_Call RedisModule_CallReplyArrayElement RedisModule_CallReplyStringPtr
+        RedisModule_CallReplyType RedisModule_Calloc RedisModule_CloseKey
         RedisModule_CreateCommand RedisModule_CreateDataType RedisModule_CreateString
-        RedisModule_DeleteKey RedisModule_DigestAddLongLong
-        RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence RedisModule_EmitAOF
-        RedisModule_EventLoopAdd RedisModule_FreeCallReply RedisModule_FreeString
-        RedisModule_GetCommand RedisModule_GetContextFlags RedisModule_GetDbIdFromIO
-        RedisModule_GetKeyNameFromIO RedisModule_GetSelectedDb
+        RedisModule_DeleteKey RedisModule_DigestAddLongLong RedisModule_DigestAddStringBuffer
+        RedisModule_DigestEndSequence RedisModule_EmitAOF RedisModule_EventLoopAdd
+        RedisModule_Free RedisModule_FreeCallReply RedisModule_FreeString
+        RedisModule_GetBlockedClientHandle RedisModule_GetBlockedClientPrivateData
+        RedisModule_GetClientId RedisModule_GetCommand RedisModule_GetContextFlags
+        RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO RedisModule_GetSelectedDb
         RedisModule_IsIOError RedisModule_KeyType RedisModule_LoadConfigs
         RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
         RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue RedisModule_OpenKey
-        RedisModule_RegisterNumericConfig RedisModule_Replicate
-        RedisModule_ReplicateVerbatim RedisModule_ReplyWithError
-        RedisModule_ReplyWithLongLong RedisModule_ReplyWithNull
-        RedisModule_SaveStringBuffer RedisModule_SelectDb RedisModule_SetCommandInfo
+        RedisModule_Realloc RedisModule_RegisterNumericConfig RedisModule_Replicate
+        RedisModule_ReplicateVerbatim RedisModule_ReplyWithError RedisModule_ReplyWithLongLong
+        RedisModule_ReplyWithNull RedisModule_SaveStringBuffer RedisModule_SelectDb
+        RedisModule_SetCommandInfo RedisModule_SetDisconnectCallback
         RedisModule_SetModuleOptions RedisModule_SignalModifiedKey RedisModule_StringPtrLen
         RedisModule_SubscribeToKeyspaceEvents RedisModule_SubscribeToServerEvent
+        RedisModule_UnblockClient
     }
     None
 }
@@ -134,6 +136,12 @@ impl<'call> Context<'call> {
         // SAFETY: the context is alive.
         let db = unsafe { server!(RedisModule_GetSelectedDb)(self.as_ptr()) };
         u32::try_from(db).unwrap_or_default()
+    }
+
+    /// The connection that the call came from.
+    pub(super) fn client(self) -> Option<ClientId> {
+        // SAFETY: the context is alive.
+        ClientId::new(unsafe { server!(RedisModule_GetClientId)(self.as_ptr()) })
     }
 
     /// Works on another database from here on; false if there is none.
@@ -329,6 +337,28 @@ impl Flags {
     /// The server writes a log (AOF), or is about to.
     pub(super) fn has_log(self) -> bool {
         self.0 & raw::REDISMODULE_CTX_FLAGS_AOF != 0
+    }
+
+    /// The call comes from a script or a function.
+    pub(super) fn is_script(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_LUA != 0
+    }
+
+    /// The call comes from MULTI ... EXEC.
+    pub(super) fn is_transaction(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_MULTI != 0
+    }
+
+    /// The caller cannot be blocked.
+    pub(super) fn denies_blocking(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING != 0
+            || self.is_replicated()
+            || self.is_loading()
+    }
+
+    /// The server has no memory left for what needs more.
+    pub(super) fn is_out_of_memory(self) -> bool {
+        self.0 & raw::REDISMODULE_CTX_FLAGS_OOM != 0
     }
 
     /// The server is part of a cluster.

@@ -3,10 +3,11 @@
 //! Every case of [`Effect`] is matched; there is no `_`. Nothing here holds the
 //! global while it calls what may call back (storing and deleting keys does).
 
-use super::api::{Context, Key, Mode, Name};
-use super::keyspace;
-use super::state::{self, Attention, Suspect};
-use crate::lock::{Effect, LockId};
+use super::api::{Context, Key, Mode, Name, NotALock};
+use super::call::{self, Permission};
+use super::state::{self, Attention, Deployment, Suspect};
+use super::{blocked, clock, keyspace};
+use crate::lock::{BootTime, Effect, Event, LockId, Place};
 
 /// Carries out the effects of a command on its own key, which is open.
 pub(super) fn to_open_key(
@@ -31,6 +32,7 @@ pub(super) fn to_open_key(
                 ctx.signal(name);
             }
             Effect::Signal => ctx.signal(name),
+            Effect::Reply { ticket, news } => blocked::tell(ticket, news),
             Effect::Search { key } => search(&key),
         }
     }
@@ -53,6 +55,7 @@ pub(super) fn without_telling(
                 ctx.signal(name);
             }
             Effect::Signal => ctx.signal(name),
+            Effect::Reply { ticket, news } => blocked::tell(ticket, news),
             Effect::Search { key } => search(&key),
         }
     }
@@ -63,6 +66,7 @@ pub(super) fn in_background(ctx: Context<'_>, effects: &mut Vec<Effect>) {
     for effect in effects.drain(..) {
         match effect {
             Effect::Delete { db, key, lock } => delete_if_holds(ctx, db, &key, lock),
+            Effect::Reply { ticket, news } => blocked::tell(ticket, news),
             Effect::Search { key } => search(&key),
             Effect::Cover(_)
             | Effect::Store(_)
@@ -71,6 +75,50 @@ pub(super) fn in_background(ctx: Context<'_>, effects: &mut Vec<Effect>) {
             | Effect::Signal => unreachable!("nobody is granted in the background"),
         }
     }
+}
+
+/// What became of the head of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HandOver {
+    /// It was granted, or need not be.
+    Done,
+    /// The server would refuse a client's command now.
+    NotNow,
+}
+
+/// Grants the lock of a line to its head, if it is free and if the server would
+/// let a client write: an unasked write is no better than an asked one.
+pub(super) fn grant_next(ctx: Context<'_>, now: BootTime, db: u32, key: &[u8]) -> HandOver {
+    if !ctx.select_db(db) {
+        return HandOver::Done;
+    }
+    let name = ctx.name(key);
+    let name = name.name();
+    if call::permission(ctx, key) == Permission::Refused {
+        // A key of another type is refused, too, and that will not change.
+        let found = ctx.open(name, Mode::Read).lock(keyspace::lock_type());
+        if found != Err(NotALock) {
+            return HandOver::NotNow;
+        }
+    }
+    let open = ctx.open(name, Mode::Write);
+    let event = match open.lock(keyspace::lock_type()) {
+        Ok(lock) => Event::GrantNext {
+            at: Place { db, key, lock },
+        },
+        Err(NotALock) => Event::KeyTaken { db, key },
+    };
+    let mut effects = state::with(|shell| {
+        if shell.deployment == Deployment::Cluster && shell.locks.is_new_slot(key) {
+            shell.locks.enter_slot(key, clock::wall());
+        }
+        let mut effects = std::mem::take(&mut shell.effects);
+        shell.locks.step(now, event, &mut effects);
+        effects
+    });
+    to_open_key(ctx, &open, name, &mut effects);
+    state::with(|shell| shell.effects = effects);
+    HandOver::Done
 }
 
 fn store(key: &Key<'_>, lock: LockId) {
@@ -138,7 +186,9 @@ fn search(key: &[u8]) {
 /// goes to sleep.
 fn wake_for_deadline() {
     state::with(|shell| {
-        let Some(deadline) = shell.locks.next_deadline() else {
+        let leases = shell.locks.next_deadline();
+        let waits = shell.locks.next_wait_deadline();
+        let Some(deadline) = leases.into_iter().chain(waits).min() else {
             return;
         };
         let is_covered = shell

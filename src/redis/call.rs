@@ -1,6 +1,6 @@
 //! Calls of the server's own commands, and their replies.
 
-use super::api::{self, server, Context};
+use super::api::{self, server, Context, Flags};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, CStr};
 use std::marker::PhantomData;
@@ -41,6 +41,48 @@ pub(super) fn ownership(ctx: Context<'_>, key: &[u8]) -> Ownership {
         _ => Ownership::Ours,
     }
 }
+
+/// Whether the server would let a client change a key now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Permission {
+    /// It would.
+    Given,
+    /// It would not: a read-only replica, too few replicas, a full disk or
+    /// memory, a cluster that is down, a slot of another server.
+    Refused,
+}
+
+/// Whether a client could write to `key` now. The server is asked to run a write
+/// that does nothing, as it runs those of a script.
+pub(super) fn permission(ctx: Context<'_>, key: &[u8]) -> Permission {
+    if Flags::of_server().is_out_of_memory() {
+        return Permission::Refused;
+    }
+    // SAFETY: the format says that bytes with their length and a C string follow.
+    let reply = unsafe {
+        server!(RedisModule_Call)(
+            ctx.as_ptr(),
+            c"LOCK.RELEASE".as_ptr(),
+            c"SEbc".as_ptr(),
+            key.as_ptr().cast::<c_char>(),
+            key.len(),
+            NOBODY.as_ptr(),
+        )
+    };
+    if reply.is_null() {
+        return Permission::Refused;
+    }
+    let reply = CallReply(reply);
+    if reply.whole().is(raw::REDISMODULE_REPLY_INTEGER as c_int) {
+        Permission::Given
+    } else {
+        Permission::Refused
+    }
+}
+
+/// An owner that waits for nothing and holds nothing, or if it does has asked
+/// for what it gets.
+const NOBODY: &CStr = c"redislock:nobody";
 
 /// A part of a reply.
 #[derive(Clone, Copy)]

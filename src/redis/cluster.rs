@@ -13,7 +13,9 @@
 use super::api::Context;
 use super::call::{self, CallReply, Ownership};
 use super::state::{self, Role};
+use super::{apply, clock};
 use crate::lock::slots::{Slot, SLOTS};
+use crate::lock::Event;
 
 /// Crons in which every slot is asked about once: a second at `hz 10`.
 const CRONS_PER_ROUND: u16 = 10;
@@ -47,7 +49,10 @@ fn ask_about(ctx: Context<'_>, numbers: std::ops::Range<u16>) {
     for slot in Slot::range(numbers) {
         let was_granted_in = state::with(|shell| !shell.locks.tokens().is_new_slot(slot));
         if was_granted_in && call::ownership(ctx, &slot.example_key()) == Ownership::Elsewhere {
-            state::with(|shell| shell.locks.leave_slot(slot));
+            let mut effects = Vec::new();
+            let event = Event::SlotLeft(slot);
+            state::with(|shell| shell.locks.step(clock::boot(), event, &mut effects));
+            apply::in_background(ctx, &mut effects);
         }
     }
 }

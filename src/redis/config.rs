@@ -1,6 +1,7 @@
-//! `redislock.max-ttl-ms`: the longest lease that a client may ask for.
+//! `redislock.max-ttl-ms`, the longest lease that a client may ask for, and
+//! `redislock.max-waiters`, how many clients may wait at once.
 //!
-//! It bounds what clients ask from now on, never what is held already, what a
+//! They bound what clients ask from now on, never what is held already, what a
 //! master sends or what a file has.
 
 use super::api::{server, Context, ERR, OK};
@@ -15,7 +16,11 @@ pub(super) const TTL_MOST_DEFAULT: Ttl = match Ttl::from_ms(24 * 3_600_000) {
     None => Ttl::MOST,
 };
 
-/// Registers the setting and reads it from the server's configuration.
+/// 10,000 clients, some 340 MB of the server's memory.
+pub(super) const WAITERS_MOST_DEFAULT: usize = 10_000;
+const WAITERS_MOST_LARGEST: c_longlong = 10_000_000;
+
+/// Registers the settings and reads them from the server's configuration.
 pub(super) fn register(ctx: Context<'_>) -> Result<(), &'static str> {
     // SAFETY: the callbacks have the signatures that the server calls; the name
     // is copied.
@@ -35,9 +40,24 @@ pub(super) fn register(ctx: Context<'_>) -> Result<(), &'static str> {
         if registered != OK {
             return Err("the setting redislock.max-ttl-ms is taken");
         }
+        let registered = server!(RedisModule_RegisterNumericConfig)(
+            ctx.as_ptr(),
+            c"max-waiters".as_ptr(),
+            WAITERS_MOST_DEFAULT as c_longlong,
+            raw::REDISMODULE_CONFIG_DEFAULT,
+            0,
+            WAITERS_MOST_LARGEST,
+            Some(get_waiters),
+            Some(set_waiters),
+            None,
+            std::ptr::null_mut(),
+        );
+        if registered != OK {
+            return Err("the setting redislock.max-waiters is taken");
+        }
         match server!(RedisModule_LoadConfigs)(ctx.as_ptr()) {
             OK => Ok(()),
-            _ => Err("redislock.max-ttl-ms is not what it must be"),
+            _ => Err("a setting redislock.* is not what it must be"),
         }
     }
 }
@@ -62,5 +82,25 @@ unsafe extern "C" fn set(
             }
             None => ERR,
         }
+    })
+}
+
+unsafe extern "C" fn get_waiters(_name: *const c_char, _data: *mut c_void) -> c_longlong {
+    let most = entry::fence(0, || state::with(|shell| shell.waiters_most));
+    most as c_longlong
+}
+
+unsafe extern "C" fn set_waiters(
+    _name: *const c_char,
+    value: c_longlong,
+    _data: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    entry::fence(ERR, || match usize::try_from(value) {
+        Ok(most) => {
+            state::with(|shell| shell.waiters_most = most);
+            OK
+        }
+        Err(_) => ERR,
     })
 }

@@ -8,10 +8,12 @@
 
 use super::api::{self, Context, Flags, Level, Mode, Name, NotALock};
 use super::state::{self, Deployment, Role};
-use super::{apply, clock, keyspace};
-use crate::commands::{self, Arguments, Command, Kind, Reply, Request, COMMANDS};
+use super::{apply, blocked, clock, keyspace};
+use crate::commands::{
+    self, Arguments, Binding, Block, Circumstances, Command, Kind, Reply, Request, COMMANDS,
+};
 use crate::error::Error;
-use crate::lock::Place;
+use crate::lock::{BootTime, Patience, Place};
 use redis_module::raw;
 use std::ffi::{c_int, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -54,13 +56,15 @@ pub(super) unsafe extern "C" fn command<const N: usize>(
     match result {
         Ok(Reply::Integer(number)) => ctx.reply_integer(number),
         Ok(Reply::Null) => ctx.reply_null(),
+        Ok(Reply::Later(ticket)) => blocked::block(ctx, ticket),
         Err(error) => reply_error(ctx, error),
     }
     api::OK
 }
 
+/// Replies with an error.
 #[cold]
-fn reply_error(ctx: Context<'_>, error: Error) {
+pub(super) fn reply_error(ctx: Context<'_>, error: Error) {
     fence((), || {
         let text = CString::new(error.to_string()).unwrap_or_default();
         ctx.reply_error(&text);
@@ -149,13 +153,14 @@ fn run_on_key<'call>(
         lock,
     };
     let now = clock::boot();
+    let circumstances = circumstances(ctx, now, &request)?;
     let (answer, mut effects) = state::with(|shell| {
         let is_grant = matches!(request, Request::Acquire { .. });
         if is_grant && shell.deployment == Deployment::Cluster && shell.locks.is_new_slot(at.key) {
             shell.locks.enter_slot(at.key, clock::wall());
         }
         let mut effects = std::mem::take(&mut shell.effects);
-        let event = request.into_event(at, clock::wall);
+        let event = request.into_event(at, &circumstances);
         (shell.locks.step(now, event, &mut effects), effects)
     });
     let reply = commands::reply(answer);
@@ -173,13 +178,53 @@ fn run_on_key<'call>(
     reply
 }
 
+const NO_CIRCUMSTANCES: Circumstances = Circumstances {
+    session: None,
+    patience: Patience::Try,
+    wall: clock::wall,
+};
+
+/// Whether and for how long the client can wait, and which connection it is.
+fn circumstances(
+    ctx: Context<'_>,
+    now: BootTime,
+    request: &Request<'_>,
+) -> Result<Circumstances, Error> {
+    let Request::Acquire { block, binding, .. } = *request else {
+        return Ok(NO_CIRCUMSTANCES);
+    };
+    let mut circumstances = NO_CIRCUMSTANCES;
+    if (block, binding) == (None, Binding::None) {
+        return Ok(circumstances);
+    }
+    let flags = Flags::of_call(ctx);
+    if binding == Binding::Session {
+        if flags.is_script() {
+            return Err(Error::SessionInScript);
+        }
+        circumstances.session = ctx.client();
+    }
+    // In MULTI, scripts and functions nobody can wait: it is a try.
+    let can_wait = !flags.denies_blocking() && !flags.is_script() && !flags.is_transaction();
+    if let (Some(block), true) = (block, can_wait) {
+        circumstances.patience = Patience::Wait {
+            until: match block {
+                Block::Forever => None,
+                Block::For(time) => Some(now.after(time)),
+            },
+            waiters_most: state::with(|shell| shell.waiters_most),
+        };
+    }
+    Ok(circumstances)
+}
+
 fn run_without_key(ctx: Context<'_>, request: Request<'_>) -> Result<Reply, Error> {
     let nowhere = Place {
         db: 0,
         key: &[],
         lock: None,
     };
-    let event = request.into_event(nowhere, clock::wall);
+    let event = request.into_event(nowhere, &NO_CIRCUMSTANCES);
     let answer = state::with(|shell| shell.locks.step(clock::boot(), event, &mut Vec::new()));
     let reply = commands::reply(answer);
     if reply.is_ok() {

@@ -7,7 +7,7 @@ use super::api::{self, server, Context, Mode, Name, OK};
 use super::keyspace::Loading;
 use super::state::{self, Attention, Deployment, Role, Suspect};
 use super::{clock, cluster, entry, keyspace, turn};
-use crate::lock::{Event, LockId};
+use crate::lock::{ClientId, Event, LockId};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr};
 
@@ -15,7 +15,7 @@ use std::ffi::{c_char, c_int, c_void, CStr};
 pub(super) fn subscribe(ctx: Context<'_>) -> Result<(), &'static str> {
     type Callback =
         unsafe extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut c_void);
-    let wanted: [(u64, Callback); 7] = [
+    let wanted: [(u64, Callback); 8] = [
         (
             raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
             role_changed,
@@ -24,6 +24,7 @@ pub(super) fn subscribe(ctx: Context<'_>) -> Result<(), &'static str> {
         (raw::REDISMODULE_EVENT_FLUSHDB, flushed),
         (raw::REDISMODULE_EVENT_SWAPDB, swapped),
         (raw::REDISMODULE_EVENT_FORK_CHILD, forked),
+        (raw::REDISMODULE_EVENT_CLIENT_CHANGE, client_changed),
         (raw::REDISMODULE_EVENT_CRON_LOOP, cron),
         (raw::REDISMODULE_EVENT_EVENTLOOP, event_loop),
     ];
@@ -161,6 +162,26 @@ unsafe extern "C" fn forked(
         let is_born = what == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN;
         if is_born && api::Flags::of_server().has_log() {
             happened(Event::LogBegun);
+        }
+    });
+}
+
+/// A connection went. Called for each that comes and goes, so it looks first.
+unsafe extern "C" fn client_changed(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    what: u64,
+    data: *mut c_void,
+) {
+    if what != raw::REDISMODULE_SUBEVENT_CLIENT_CHANGE_DISCONNECTED || data.is_null() {
+        return;
+    }
+    // SAFETY: with this event the server passes this structure.
+    let number = unsafe { (*data.cast::<raw::RedisModuleClientInfo>()).id };
+    entry::fence((), || {
+        let is_concerned = state::with(|shell| shell.locks.has_sessions());
+        if let (Some(client), true) = (ClientId::new(number), is_concerned) {
+            happened(Event::SessionEnded(client));
         }
     });
 }

@@ -13,13 +13,14 @@
 //! | [`state`]     | the one global: the locks of this server |
 //! | [`keyspace`]  | the native type `redislock`: save, load, rewrite, digest |
 //! | [`apply`]     | effects carried out: the key, the log, the replicas |
+//! | [`blocked`]   | clients that wait: blocked, told, gone |
 //! | [`turn`]      | the one function in which things change by themselves |
 //! | [`alarm`]     | a timer on the boot clock, which wakes the event loop |
 //! | [`events`]    | what the server tells: role, loading, FLUSH, SWAPDB, RENAME |
 //! | [`cluster`]   | which slots are still ours |
 //! | [`call`]      | calls of the server's own commands |
 //! | [`clock`]     | the only readings of the two clocks |
-//! | [`config`]    | `redislock.max-ttl-ms` |
+//! | [`config`]    | `redislock.max-ttl-ms`, `redislock.max-waiters` |
 //! | [`allocator`] | the server's allocator, with realloc |
 //!
 //! ## Who runs when
@@ -33,6 +34,7 @@ mod alarm;
 mod allocator;
 mod api;
 mod apply;
+mod blocked;
 mod call;
 mod clock;
 mod cluster;

@@ -6,6 +6,7 @@
 //! be called inside; the loan is checked at run time.
 
 use super::alarm::Alarm;
+use super::blocked::Waiters;
 use crate::lock::{Effect, Locks, Ttl};
 use lazy_static::lazy_static;
 use std::cell::RefCell;
@@ -58,6 +59,10 @@ pub(super) struct Shell {
     pub(super) deployment: Deployment,
     /// The longest lease a client may ask for.
     pub(super) ttl_most: Ttl,
+    /// How many connections may wait.
+    pub(super) waiters_most: usize,
+    /// Who waits.
+    pub(super) waiters: Waiters,
     /// A list that is used again and again.
     pub(super) effects: Vec<Effect>,
     /// What callbacks leave for `turn`.
@@ -77,6 +82,8 @@ impl Default for Shell {
             role: Role::default(),
             deployment: Deployment::default(),
             ttl_most: super::config::TTL_MOST_DEFAULT,
+            waiters_most: super::config::WAITERS_MOST_DEFAULT,
+            waiters: Waiters::default(),
             effects: Vec::new(),
             suspects: VecDeque::new(),
             attention: Attention::default(),

@@ -14,13 +14,18 @@
 //! at once, and clients are served in between.
 
 use super::api::{self, Context};
-use super::apply::{self, Verdict};
+use super::apply::{self, HandOver, Verdict};
+use super::blocked;
 use super::clock;
 use super::state::{self, Attention, Role, Suspect};
 use crate::lock::{BootTime, Event};
 
 /// Leases ended in one turn, at most. One takes 1 to 3 µs.
 const SWEEP_MOST: usize = 512;
+/// Connections sent away in one turn, at most.
+const WAITS_MOST: usize = 512;
+/// Lines looked at in one turn, at most.
+const HAND_OVERS_MOST: usize = 256;
 /// Slots of the table looked at in one turn, at most. One takes some 10 ns.
 const RECLAIM_MOST: u32 = 16_384;
 /// Suspected keys looked at in one turn, at most.
@@ -61,16 +66,24 @@ fn do_what_is_due(ctx: Context<'_>) {
     if !api::is_write_paused() {
         write_lost_cover(ctx);
     }
+    blocked::give_back_finished();
     let now = clock::boot();
-    let mut progress = reclaim(ctx, now);
+    let mut progress = reclaim(ctx, now).and(sweep_waits(ctx, now));
     if leave == Leave::Write {
-        progress = progress.and(sweep(ctx, now));
+        progress = progress.and(sweep(ctx, now)).and(hand_over(ctx, now));
     }
     progress = progress.and(look_at_suspects(ctx, leave));
     set_alarm(leave, progress);
 }
 
 impl Progress {
+    fn unless_due(deadline: Option<BootTime>, now: BootTime) -> Self {
+        match deadline {
+            Some(deadline) if deadline <= now => Self::MoreToDo,
+            _ => Self::Finished,
+        }
+    }
+
     fn and(self, other: Self) -> Self {
         if self == Self::Finished {
             other
@@ -113,21 +126,46 @@ fn reclaim(ctx: Context<'_>, now: BootTime) -> Progress {
     progress
 }
 
+/// Sends connections away that have waited long enough. That needs no leave: their
+/// clocks run on whatever the server is doing.
+fn sweep_waits(ctx: Context<'_>, now: BootTime) -> Progress {
+    let mut effects = Vec::new();
+    let progress = state::with(|shell| {
+        let event = Event::SweepWaits { most: WAITS_MOST };
+        shell.locks.step(now, event, &mut effects);
+        Progress::unless_due(shell.locks.next_wait_deadline(), now)
+    });
+    apply::in_background(ctx, &mut effects);
+    progress
+}
+
+/// Grants free locks to the heads of their lines. What the server would refuse a
+/// client is tried again with cron; the line keeps its order.
+fn hand_over(ctx: Context<'_>, now: BootTime) -> Progress {
+    let count = state::with(|shell| shell.locks.lines_ready().min(HAND_OVERS_MOST));
+    for _ in 0..count {
+        let Some((db, key)) = state::with(|shell| shell.locks.take_ready_line()) else {
+            break;
+        };
+        if apply::grant_next(ctx, now, db, &key) == HandOver::NotNow {
+            state::with(|shell| shell.locks.put_ready_line_back(db, &key));
+            // Most of what is refused for one key is refused for all.
+            return Progress::Finished;
+        }
+    }
+    match state::with(|shell| shell.locks.lines_ready()) {
+        0 => Progress::Finished,
+        _ => Progress::MoreToDo,
+    }
+}
+
 /// Ends leases that are over.
 fn sweep(ctx: Context<'_>, now: BootTime) -> Progress {
     let (mut effects, progress) = state::with(|shell| {
         let mut effects = std::mem::take(&mut shell.effects);
         let event = Event::Sweep { most: SWEEP_MOST };
         shell.locks.step(now, event, &mut effects);
-        let is_more_due = shell
-            .locks
-            .next_deadline()
-            .is_some_and(|deadline| deadline <= now);
-        let progress = if is_more_due {
-            Progress::MoreToDo
-        } else {
-            Progress::Finished
-        };
+        let progress = Progress::unless_due(shell.locks.next_deadline(), now);
         (effects, progress)
     });
     apply::in_background(ctx, &mut effects);
@@ -171,15 +209,23 @@ fn look_at(ctx: Context<'_>, db: u32, key: Vec<u8>, leave: Leave) {
 
 fn set_alarm(leave: Leave, progress: Progress) {
     state::with(|shell| {
+        let (leases, waits) = (
+            shell.locks.next_deadline(),
+            shell.locks.next_wait_deadline(),
+        );
         let next = match (progress, leave) {
             (Progress::MoreToDo, _) => Some(clock::boot()),
-            (Progress::Finished, Leave::Write) => shell.locks.next_deadline(),
-            (Progress::Finished, Leave::Wait) => None,
+            (Progress::Finished, Leave::Write) => earlier(leases, waits),
+            (Progress::Finished, Leave::Wait) => waits,
         };
         if let (Some(alarm), Some(next)) = (&mut shell.alarm, next) {
             alarm.ring_by(next);
         }
     });
+}
+
+fn earlier(one: Option<BootTime>, other: Option<BootTime>) -> Option<BootTime> {
+    one.into_iter().chain(other).min()
 }
 
 /// With each cron: whether something was put off.
@@ -192,7 +238,8 @@ pub(super) fn try_again() {
         let is_put_off = is_due
             || !shell.suspects.is_empty()
             || shell.locks.has_to_reclaim()
-            || shell.locks.tokens().has_lost_cover();
+            || shell.locks.tokens().has_lost_cover()
+            || shell.locks.lines_ready() > 0;
         if is_put_off {
             shell.attention = Attention::Wanted;
         }

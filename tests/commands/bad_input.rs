@@ -60,7 +60,7 @@ fn word(dice: &mut Dice) -> Vec<u8> {
     match dice.roll(12) {
         0..=2 => (*dice.pick(&NUMBERS)).into(),
         3..=4 => dice.roll(1 << 40).to_string().into_bytes(),
-        5 => (*dice.pick(&["TOKEN", "token", "RAISE", "raIse", "BLOCK", "SHARED"])).into(),
+        5 => (*dice.pick(&["TOKEN", "token", "RAISE", "raIse", "LIMIT", "SHARED"])).into(),
         6 => (*dice.pick(&["me", "you", "ME", ""])).into(),
         7 => {
             let length = *dice.pick(&[1, 22, 23, 511, 512, 513, 514, 1_024, 70_000]);

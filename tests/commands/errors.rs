@@ -62,9 +62,6 @@ fn words_that_are_no_option_here_are_syntax_errors() {
 #[test]
 fn options_that_are_still_to_come_are_syntax_errors() {
     assert_all_refused(&[
-        ("LOCK.ACQUIRE|free|me|1000|BLOCK|0", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|BLOCK", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|SESSION", SYNTAX),
         ("LOCK.ACQUIRE|free|me|1000|SHARED", SYNTAX),
         ("LOCK.ACQUIRE|free|me|1000|LIMIT|3", SYNTAX),
         ("LOCK.ACQUIRE|free|me|1000|DELAY|1000", SYNTAX),

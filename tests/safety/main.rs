@@ -28,6 +28,7 @@ mod random_steps;
 mod replay;
 mod server;
 mod values;
+mod waiting;
 
 /// The commands.
 mod acquire;

@@ -7,7 +7,8 @@
 
 use crate::lock::token::Cover;
 use crate::lock::{
-    Answer, BootTime, Effect, Event, Extension, LockId, Locks, Place, Token, Ttl, WallTime,
+    Answer, BootTime, Effect, Event, Extension, LockId, Locks, Patience, Place, Token, Ttl,
+    WallTime,
 };
 use crate::values::ttl;
 use std::collections::BTreeMap;
@@ -102,7 +103,14 @@ impl Server {
     pub(crate) fn acquire(&mut self, key: &[u8], owner: &[u8], ttl_ms: u64) -> Outcome {
         let at = self.at(key);
         let ttl = ttl(ttl_ms);
-        self.step(at, Event::Acquire { at, owner, ttl })
+        let event = Event::Acquire {
+            at,
+            owner,
+            ttl,
+            session: None,
+            patience: Patience::Try,
+        };
+        self.step(at, event)
     }
 
     pub(crate) fn release(&mut self, key: &[u8], owner: &[u8], token: Option<Token>) -> Outcome {
@@ -237,6 +245,7 @@ impl Server {
                 }
             }
             Effect::Signal => assert!(at.is_some(), "only a command changes a holder"),
+            Effect::Reply { .. } => unreachable!("nobody waits here"),
             Effect::Search { key } => self.suspects.push((None, key.to_vec())),
         }
     }

@@ -13,6 +13,7 @@ fn insert(table: &mut Table, db: u32, number: u64) -> LockId {
         owner: b"ann"[..].into(),
         token: token(number),
         deadline: BootTime::from_ns(number),
+        session: None,
     };
     table.insert(db, b"lock", hold)
 }

@@ -6,8 +6,10 @@ pub mod eventually;
 pub mod resp;
 pub mod server;
 pub mod stream;
+pub mod waiter;
 
 pub use client::Client;
 pub use eventually::{eventually, now, PATIENCE};
 pub use server::Server;
 pub use stream::Stream;
+pub use waiter::{blocked_clients, Waiter};

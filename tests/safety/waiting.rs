@@ -1,0 +1,268 @@
+//! Waiting in line, by the rules alone.
+
+use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Locks, News, Patience, Place};
+use crate::lock::{LockId, TicketId, Token};
+use crate::values::{token, ttl};
+
+/// One key, and what the keyspace holds under it.
+struct OneKey {
+    locks: Locks,
+    now_ms: u64,
+    held: Option<LockId>,
+}
+
+type Told = Vec<(TicketId, News)>;
+
+impl OneKey {
+    fn new() -> Self {
+        Self {
+            locks: Locks::default(),
+            now_ms: 1,
+            held: None,
+        }
+    }
+
+    fn place(&self) -> Place<'static> {
+        Place {
+            db: 0,
+            key: b"lock",
+            lock: self.held,
+        }
+    }
+
+    /// Lets an event happen and carries out what comes of it; who was told what.
+    fn step(&mut self, event: Event<'_>) -> (Answer, Told) {
+        let now = BootTime::from_ns(self.now_ms * 1_000_000);
+        let mut effects = Vec::new();
+        let answer = self.locks.step(now, event, &mut effects);
+        let mut told = Told::new();
+        for effect in effects {
+            match effect {
+                Effect::Store(lock) => self.held = Some(lock),
+                Effect::Delete { .. } => self.held = None,
+                Effect::Reply { ticket, news } => told.push((ticket, news)),
+                _ => {}
+            }
+        }
+        assert_eq!(self.locks.broken_invariant(), None);
+        (answer, told)
+    }
+
+    fn ask(&mut self, owner: &[u8], patience: Patience, session: Option<u64>) -> Answer {
+        let event = Event::Acquire {
+            at: self.place(),
+            owner,
+            ttl: ttl(100),
+            session: session.and_then(ClientId::new),
+            patience,
+        };
+        self.step(event).0
+    }
+
+    fn try_it(&mut self, owner: &[u8]) -> Answer {
+        self.ask(owner, Patience::Try, None)
+    }
+
+    fn wait_until(&mut self, owner: &[u8], ms: Option<u64>) -> TicketId {
+        let patience = Patience::Wait {
+            until: ms.map(|ms| BootTime::from_ns(ms * 1_000_000)),
+            waiters_most: 10,
+        };
+        match self.ask(owner, patience, None) {
+            Answer::InLine(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn wait(&mut self, owner: &[u8]) -> TicketId {
+        self.wait_until(owner, None)
+    }
+
+    fn release(&mut self, owner: &[u8]) -> (Answer, Told) {
+        let at = self.place();
+        let event = Event::Release {
+            at,
+            owner,
+            token: None,
+        };
+        self.step(event)
+    }
+
+    /// What the shell does before each sleep.
+    fn turn(&mut self) -> Told {
+        let mut told = self.step(Event::SweepWaits { most: 100 }).1;
+        told.extend(self.step(Event::Sweep { most: 100 }).1);
+        while self.locks.take_ready_line().is_some() {
+            let at = self.place();
+            told.extend(self.step(Event::GrantNext { at }).1);
+        }
+        told
+    }
+
+    fn live(&mut self) -> Option<Token> {
+        let at = self.place();
+        match self.step(Event::Fence { at, token: None }).0 {
+            Answer::Token(token) => Some(token),
+            _ => None,
+        }
+    }
+}
+
+fn granted(number: u64) -> News {
+    News::Granted(token(number))
+}
+
+#[test]
+fn a_release_hands_over_in_the_same_step_to_the_first_in_line() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let bob = lock.wait(b"bob");
+    let eve = lock.wait(b"eve");
+    assert_eq!(lock.release(b"ann"), (Answer::Yes, vec![(bob, granted(2))]));
+    assert_eq!(lock.try_it(b"newcomer"), Answer::NoToken);
+    assert_eq!(lock.release(b"bob"), (Answer::Yes, vec![(eve, granted(3))]));
+    assert_eq!(lock.release(b"eve"), (Answer::Yes, vec![]));
+    assert_eq!(lock.try_it(b"newcomer"), Answer::Token(token(4)));
+}
+
+#[test]
+fn a_hand_over_ends_the_old_hold_before_it_sends_the_new_one() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let ticket = lock.wait(b"bob");
+    let now = BootTime::from_ns(1_000_000);
+    let mut effects = Vec::new();
+    let event = Event::Release {
+        at: lock.place(),
+        owner: b"ann",
+        token: None,
+    };
+    lock.locks.step(now, event, &mut effects);
+    let [Effect::End { .. }, Effect::Store(new), rest @ ..] = &effects[..] else {
+        panic!("{effects:?}");
+    };
+    let expected = [
+        Effect::Grant {
+            lock: *new,
+            ttl: ttl(100),
+        },
+        Effect::Signal,
+        Effect::Reply {
+            ticket,
+            news: granted(2),
+        },
+    ];
+    assert_eq!(rest, expected);
+}
+
+#[test]
+fn a_lease_that_runs_out_goes_to_the_first_in_line_and_to_nobody_else() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let bob = lock.wait(b"bob");
+    lock.now_ms += 100;
+    // Free at this instant, but somebody was here first; also for its old owner.
+    assert_eq!(lock.try_it(b"eve"), Answer::NoToken);
+    assert_eq!(lock.try_it(b"ann"), Answer::NoToken);
+    assert_eq!(lock.turn(), [(bob, granted(2))]);
+    assert_eq!(lock.live(), Some(token(2)));
+}
+
+#[test]
+fn a_wait_that_runs_out_leaves_the_line() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let bob = lock.wait_until(b"bob", Some(5));
+    lock.now_ms = 4;
+    assert_eq!(lock.turn(), []);
+    lock.now_ms = 5;
+    assert_eq!(lock.turn(), [(bob, News::NotYours)]);
+    assert_eq!(lock.release(b"ann"), (Answer::Yes, vec![]));
+    assert_eq!(lock.locks.waiting(), 0);
+}
+
+#[test]
+fn a_grant_that_nobody_heard_of_goes_to_the_next() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let bob = lock.wait(b"bob");
+    let eve = lock.wait(b"eve");
+    lock.release(b"ann");
+    lock.step(Event::TicketGone(bob));
+    // Over at once for every command, and passed on in this turn.
+    assert_eq!(lock.live(), None);
+    assert_eq!(lock.turn(), [(eve, granted(3))]);
+    lock.step(Event::TicketDelivered(eve));
+    lock.step(Event::TicketGone(eve));
+    assert_eq!(lock.turn(), []);
+    assert_eq!(lock.live(), Some(token(3)), "a delivered grant stays");
+}
+
+#[test]
+fn a_grant_that_one_of_two_connections_heard_of_stays() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let first = lock.wait(b"bob");
+    let second = lock.wait(b"bob");
+    let told = lock.release(b"ann").1;
+    assert_eq!(told, [(first, granted(2)), (second, granted(2))]);
+    lock.step(Event::TicketDelivered(first));
+    lock.step(Event::TicketGone(second));
+    assert_eq!(lock.turn(), []);
+    assert_eq!(lock.live(), Some(token(2)));
+}
+
+#[test]
+fn a_session_takes_its_holds_along_and_no_others() {
+    let mut lock = OneKey::new();
+    lock.ask(b"ann", Patience::Try, Some(7));
+    let bob = lock.wait(b"bob");
+    lock.step(Event::SessionEnded(ClientId::new(8).expect("a number")));
+    assert_eq!(lock.turn(), []);
+    lock.step(Event::SessionEnded(ClientId::new(7).expect("a number")));
+    assert_eq!(lock.live(), None);
+    assert_eq!(lock.turn(), [(bob, granted(2))]);
+}
+
+#[test]
+fn who_asks_again_without_session_is_bound_no_more() {
+    let mut lock = OneKey::new();
+    lock.ask(b"ann", Patience::Try, Some(7));
+    assert_eq!(lock.try_it(b"ann"), Answer::Token(token(1)));
+    lock.step(Event::SessionEnded(ClientId::new(7).expect("a number")));
+    assert_eq!(lock.live(), Some(token(1)));
+}
+
+#[test]
+fn the_line_has_an_end() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let tickets: Vec<TicketId> = (0..10_u8).map(|number| lock.wait(&[number])).collect();
+    let patience = Patience::Wait {
+        until: None,
+        waiters_most: 10,
+    };
+    assert_eq!(lock.ask(b"bob", patience, None), Answer::QueueFull);
+    lock.step(Event::TicketGone(tickets[4]));
+    assert!(matches!(
+        lock.ask(b"bob", patience, None),
+        Answer::InLine(_)
+    ));
+}
+
+#[test]
+fn without_tokens_everybody_in_line_is_told() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let (bob, eve) = (lock.wait(b"bob"), lock.wait(b"eve"));
+    lock.step(Event::ApplyCover(crate::lock::token::Cover {
+        ceiling: Token::MOST,
+        ttl_most: ttl(1),
+        since: crate::values::wall(0),
+    }));
+    lock.step(Event::OpenTerm(crate::values::wall(0)));
+    let none = News::TokensExhausted;
+    let told = lock.release(b"ann").1;
+    assert_eq!(told, [(bob, none), (eve, none)]);
+    assert_eq!(lock.locks.waiting(), 0);
+}

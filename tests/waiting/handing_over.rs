@@ -1,0 +1,149 @@
+//! Whatever ends a lock grants the head of its line.
+
+use super::support::{eventually, Client, Server, Waiter};
+
+struct Queue {
+    server: Server,
+    client: Client,
+    token: i64,
+    first: Waiter,
+    second: Waiter,
+}
+
+/// A lock that is held, with two in line.
+fn queue(settings: &[&str]) -> Queue {
+    let server = Server::with(settings);
+    let mut client = server.client();
+    let token = client.acquired("k", "holder", 60_000);
+    let first = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k a 60000 BLOCK 0");
+    let second = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k b 60000 BLOCK 0");
+    Queue {
+        server,
+        client,
+        token,
+        first,
+        second,
+    }
+}
+
+impl Queue {
+    /// The head was granted, with a larger token, and the other one waits on.
+    fn check(mut self, how: &str) {
+        let token = self.first.token();
+        assert!(token > self.token, "{how}: {token} is not larger");
+        assert!(self.client.is_live("k", token), "{how}");
+        assert!(!self.client.is_live("k", self.token), "{how}");
+        assert!(self.second.is_silent(), "{how}");
+        assert_eq!(self.client.release("k", "a"), 1, "{how}");
+        assert!(self.second.token() > token, "{how}");
+        self.server.assert_healthy();
+    }
+}
+
+#[test]
+fn every_forced_break_grants_the_head_of_the_line() {
+    let breaks: [&[&str]; 10] = [
+        &["DEL k"],
+        &["UNLINK k"],
+        &["FLUSHALL"],
+        &["FLUSHALL ASYNC"],
+        &["FLUSHDB"],
+        &["RENAME k x"],
+        &["MOVE k 1"],
+        &["SWAPDB 0 1"],
+        &["PEXPIRE k 1"],
+        &["SET other x", "RENAME other k", "DEL k"],
+    ];
+    for steps in breaks {
+        let mut queue = queue(&[]);
+        if steps.len() > 1 {
+            queue.client.say("MULTI");
+        }
+        for step in steps {
+            queue.client.say(step);
+        }
+        if steps.len() > 1 {
+            queue.client.say("EXEC");
+        }
+        queue.check(&steps.join(", "));
+    }
+}
+
+#[test]
+fn a_lease_that_ends_grants_the_head_of_the_line() {
+    let server = Server::start();
+    let mut client = server.client();
+    let old = client.acquired("k", "holder", 300);
+    let mut first = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k a 60000 BLOCK 0");
+    let token = first.token();
+    assert!(token > old);
+    assert!(client.is_live("k", token));
+}
+
+#[test]
+fn no_key_is_left_under_the_name_it_was_renamed_to() {
+    let mut queue = queue(&[]);
+    queue.client.say("RENAME k x");
+    queue.first.token();
+    let client = &mut queue.client;
+    eventually("the dead key goes", || (!client.exists("x")).then_some(()));
+}
+
+#[test]
+fn a_key_of_another_type_sends_everybody_away() {
+    for steps in [["SET k v"].as_slice(), &["SET o v", "RENAME o k"]] {
+        let mut queue = queue(&[]);
+        for step in steps {
+            queue.client.say(step);
+        }
+        for waiter in [&mut queue.first, &mut queue.second] {
+            let answer = waiter.answer();
+            assert!(answer.starts_with("-WRONGTYPE "), "{answer}");
+        }
+        assert_eq!(queue.client.text("GET k"), "v");
+        queue.first.say("PING");
+        assert_eq!(queue.first.answer(), "+PONG");
+        queue.client.say("DEL k");
+        assert!(queue.client.acquire("k", "new", 1_000).is_some());
+    }
+}
+
+#[test]
+fn an_evicted_lock_goes_to_the_head_of_its_line() {
+    let mut queue = queue(&["maxmemory-policy allkeys-random"]);
+    let client = &mut queue.client;
+    client.say("CONFIG SET maxmemory 1");
+    // Any command that may need memory makes room first.
+    let _ = client.try_call(&["SET", "x", "y"]);
+    eventually("the lock is evicted", || {
+        (!client.exists("k")).then_some(())
+    });
+    // While memory is full nobody is granted unasked.
+    assert!(queue.first.is_silent());
+    client.say("CONFIG SET maxmemory 0");
+    queue.check("eviction");
+}
+
+#[test]
+fn swapdb_leaves_the_line_with_its_database() {
+    let mut queue = queue(&[]);
+    queue.client.say("SWAPDB 0 1");
+    queue.client.say("SELECT 0");
+    queue.first.token();
+    let client = &mut queue.client;
+    client.say("SELECT 1");
+    eventually("the dead key goes", || (!client.exists("k")).then_some(()));
+}
+
+#[test]
+fn a_release_grants_in_the_same_turn() {
+    let mut queue = queue(&[]);
+    queue.client.say("MULTI");
+    queue.client.say("LOCK.RELEASE k holder");
+    queue.client.say("LOCK.FENCE k");
+    let redis::Value::Array(answers) = queue.client.say("EXEC") else {
+        panic!("no transaction");
+    };
+    let token = queue.first.token();
+    assert_eq!(answers[1], redis::Value::Int(token));
+}

@@ -1,0 +1,155 @@
+//! SESSION: the hold ends with its connection.
+
+use super::support::{eventually, now, Server, Waiter};
+
+#[test]
+fn a_session_ends_with_its_connection_and_the_next_is_granted() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut holder = Waiter::asks(&server, "LOCK.ACQUIRE k alice 60000 SESSION");
+    let token = holder.token();
+    let mut next = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k bob 60000 BLOCK 0");
+    let closed = now();
+    drop(holder);
+    assert!(next.token() > token);
+    assert!(closed.elapsed().as_secs() < 10);
+    assert!(!client.is_live("k", token));
+}
+
+#[test]
+fn a_killed_session_holder_frees_the_lock() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut holder = Waiter::asks(&server, "LOCK.ACQUIRE k alice 60000 SESSION");
+    let token = holder.token();
+    // Over for every command of the same transaction.
+    client.say("MULTI");
+    client.say(&format!("CLIENT KILL ID {}", holder.id));
+    client.say(&format!("LOCK.FENCE k {token}"));
+    client.say("EXEC");
+    eventually("no key is left", || {
+        (client.number("DBSIZE") == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_hold_without_session_outlives_its_connection() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut holder = Waiter::asks(&server, "LOCK.ACQUIRE k alice 60000");
+    let token = holder.token();
+    let id = holder.id;
+    drop(holder);
+    eventually("the connection is gone", || {
+        (!client.text("CLIENT LIST").contains(&format!("id={id} "))).then_some(())
+    });
+    assert!(client.is_live("k", token));
+}
+
+#[test]
+fn the_ttl_still_bounds_a_session() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut holder = Waiter::asks(&server, "LOCK.ACQUIRE k alice 50 SESSION");
+    holder.token();
+    eventually("the lease ends", || (!client.exists("k")).then_some(()));
+    holder.say("PING");
+    assert_eq!(holder.answer(), "+PONG");
+}
+
+#[test]
+fn the_latest_acquire_decides_to_which_connection_the_hold_is_bound() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut first = Waiter::asks(&server, "LOCK.ACQUIRE k alice 60000 SESSION");
+    let token = first.token();
+    let mut second = Waiter::asks(&server, "LOCK.ACQUIRE k alice 60000 SESSION");
+    assert_eq!(second.token(), token);
+    let id = first.id;
+    drop(first);
+    eventually("the first connection is gone", || {
+        (!client.text("CLIENT LIST").contains(&format!("id={id} "))).then_some(())
+    });
+    assert!(client.is_live("k", token), "it is bound to the second");
+    // Without SESSION it is bound to none.
+    assert_eq!(client.acquired("k", "alice", 60_000), token);
+    let id = second.id;
+    drop(second);
+    eventually("the second connection is gone", || {
+        (!client.text("CLIENT LIST").contains(&format!("id={id} "))).then_some(())
+    });
+    assert!(client.is_live("k", token));
+}
+
+#[test]
+fn a_session_that_waited_ends_with_the_connection_that_waited() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.acquired("k", "holder", 60_000);
+    let ask = "LOCK.ACQUIRE k alice 60000 SESSION BLOCK 0";
+    let mut waiter = Waiter::joins(&server, &mut client, ask);
+    client.release("k", "holder");
+    let token = waiter.token();
+    assert!(client.is_live("k", token));
+    drop(waiter);
+    eventually("no key is left", || {
+        (client.number("DBSIZE") == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_session_works_in_multi_and_is_an_error_in_scripts() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut holder = Waiter::asks(&server, "MULTI");
+    assert_eq!(holder.answer(), "+OK");
+    holder.say("LOCK.ACQUIRE k alice 60000 SESSION");
+    assert_eq!(holder.answer(), "+QUEUED");
+    holder.say("EXEC");
+    assert_eq!(holder.answer(), "*1");
+    let token = holder.token();
+    assert!(client.is_live("k", token));
+    drop(holder);
+    eventually("no key is left", || {
+        (client.number("DBSIZE") == 0).then_some(())
+    });
+    let script = "return redis.call('LOCK.ACQUIRE', KEYS[1], 'a', '1000', 'SESSION')";
+    let error = client.error(&["EVAL", script, "1", "k"]);
+    assert!(
+        error.contains("SESSION is not allowed in scripts"),
+        "{error}"
+    );
+    assert_eq!(client.number("DBSIZE"), 0);
+}
+
+#[test]
+fn after_a_restart_only_the_ttl_is_left_of_a_session() {
+    let mut server = Server::with(&["appendonly yes", "appendfsync always"]);
+    let mut holder = Waiter::asks(&server, "LOCK.ACQUIRE k alice 60000 SESSION");
+    let token = holder.token();
+    server.crash();
+    let mut client = server.client();
+    assert!(client.is_live("k", token));
+    // The first connections of the new process have the old numbers.
+    for _ in 0..20 {
+        drop(server.client());
+    }
+    assert!(client.is_live("k", token));
+}
+
+#[test]
+fn a_session_that_ends_while_writes_are_paused_ends_the_lock_afterwards() {
+    let mut server = Server::start();
+    let mut client = server.client();
+    let mut holder = Waiter::asks(&server, "LOCK.ACQUIRE k alice 60000 SESSION");
+    let token = holder.token();
+    client.say("CLIENT PAUSE 60000 WRITE");
+    drop(holder);
+    eventually("it is over for every command", || {
+        (!client.is_live("k", token)).then_some(())
+    });
+    assert!(client.exists("k"));
+    client.say("CLIENT UNPAUSE");
+    eventually("the key goes", || (!client.exists("k")).then_some(()));
+    server.assert_healthy();
+}
