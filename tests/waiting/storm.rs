@@ -56,7 +56,8 @@ fn in_a_storm_the_order_is_exact_and_nothing_is_left() {
         wire.send_command(&words.map(str::as_bytes))
             .expect("it listens");
         line.push(Some(wire));
-        // The server sees them in this order: each is in line before the next.
+        // A round trip behind each: the server sees them in this order.
+        client.text("PING");
         if number % 64 == 0 || number + 1 == waiters {
             let many = number as i64 + 1;
             eventually("they are in line", || {
