@@ -6,7 +6,8 @@
 //! earlier.
 //!
 //! Reading checks every length against the bytes that are there and every value
-//! against its range; what was not written by [`encode`] is refused whole.
+//! against its range, and refuses whole what does not fit or has bytes behind it.
+//! (A number may be written longer than [`encode`] writes it: it says the same.)
 //!
 //! Version 1 knows exclusive holds: a record has one holder, or none (a dead
 //! handle). A later form gets a later version and a file of its own.
