@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test verify fmt-check lint doc fix clean
+.PHONY: help setup build run cli demo test test-matrix servers verify fmt-check lint doc fix clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -58,6 +58,23 @@ demo: build ## Hand out 10,000 coupons to 64 clients, with the lock and without
 
 test: setup ## Run everything that proves the project
 	@cargo test --locked
+
+# The tests that start a server, and which of them `make test-matrix` runs.
+TESTS ?= commands waiting leases durability replication cluster race
+
+servers: ## Fetch newer servers into target/servers (Debian)
+	@.ci/servers
+
+test-matrix: setup servers ## Run the server tests (TESTS="waiting ...") on every server there is
+	@for server in "$$REDIS_SERVER" $$(.ci/servers --list); do
+	  "$$server" --version
+	  REDIS_SERVER=$$server cargo test -q --locked --no-fail-fast $(TESTS:%=--test %) ||
+	    failed="$${failed:-} $$server"
+	done
+	if [ -n "$${failed:-}" ]; then
+	  echo "Red on:$$failed" >&2
+	  exit 1
+	fi
 
 verify: fmt-check lint test doc ## What CI runs; writes nothing but target/
 
