@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-matrix servers verify fmt-check lint doc fix clean
+.PHONY: help setup build run cli demo test test-matrix servers bench-contention verify fmt-check lint doc fix clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -76,20 +76,24 @@ test-matrix: setup servers ## Run the server tests (TESTS="waiting ...") on ever
 	  exit 1
 	fi
 
+bench-contention: build ## Many clients, one lock: ours beside lists, pub/sub and back-off (10 min)
+	@cargo build --release --locked -p redis-lock-bench
+	.ci/with-server $(MODULE) target/release/contention $(ARGS)
+
 verify: fmt-check lint test doc ## What CI runs; writes nothing but target/
 
 fmt-check: ## Check the format
-	@cargo fmt --check
+	@cargo fmt --all --check
 
 lint: setup ## Clippy, warnings are errors
-	@cargo clippy --locked --all-targets -- -D warnings
+	@cargo clippy --locked --workspace --all-targets -- -D warnings
 
 doc: setup ## Build the documentation, warnings are errors
-	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items
 
 fix: ## Format, and mend what clippy can
-	@cargo fmt
-	cargo clippy --fix --allow-dirty --allow-staged --all-targets
+	@cargo fmt --all
+	cargo clippy --fix --allow-dirty --allow-staged --workspace --all-targets
 
 clean: ## Remove everything that was built
 	@cargo clean
