@@ -57,6 +57,13 @@ impl DeadlineQueue {
         })
     }
 
+    /// When `slot`'s entry is due, if it has one.
+    pub fn deadline(&self, slot: u32, places: &impl Places) -> Option<BootTime> {
+        let place = places.place(slot).filter(|&place| place < self.length)?;
+        let entry = self.entry(place);
+        (entry.slot == slot).then_some(entry.deadline)
+    }
+
     /// Queues `slot` at `deadline`, or moves it there.
     pub fn set(&mut self, slot: u32, deadline: BootTime, places: &mut impl Places) {
         let entry = Entry { deadline, slot };

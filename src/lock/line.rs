@@ -11,6 +11,8 @@
 //! Joining, leaving from anywhere and granting are O(log n) in the number of
 //! waiters, or better.
 
+mod invariants;
+
 use super::bytes::ShortBytes;
 use super::deadlines::{DeadlineQueue, Places};
 use super::slab::Slab;

@@ -348,13 +348,17 @@ impl Locks {
             return None;
         }
         self.deadlines.remove(id.slot(), &mut self.table);
-        self.bind(id, None);
         self.lines.heard(id);
-        self.table.remove(id)
+        let lock = self.table.remove(id)?;
+        // Not by `bind`, which knows nothing of locks that FLUSH or SWAPDB ended.
+        if let Some(client) = lock.hold.session {
+            self.sessions.remove(&(client, id));
+        }
+        Some(lock)
     }
 
     /// Binds the hold to a connection, or to none.
-    fn bind(&mut self, id: LockId, session: Option<ClientId>) {
+    pub(super) fn bind(&mut self, id: LockId, session: Option<ClientId>) {
         let Some(lock) = self.table.get_mut(id) else {
             return;
         };

@@ -166,6 +166,9 @@ impl Locks {
                 break;
             }
             self.sessions.remove(&(first, id));
+            if let Some(lock) = self.table.get_mut(id) {
+                lock.hold.session = None;
+            }
             self.cut_short(now, id);
         }
         Answer::Yes

@@ -1,7 +1,7 @@
 //! Waiting in line, by the rules alone.
 
-use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Locks, News, Patience, Place};
-use crate::lock::{LockId, TicketId, Token};
+use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Locks, News, Patience};
+use crate::lock::{LockId, Place, TicketId, Token};
 use crate::values::{token, ttl};
 
 /// One key, and what the keyspace holds under it.
@@ -265,4 +265,27 @@ fn without_tokens_everybody_in_line_is_told() {
     let told = lock.release(b"ann").1;
     assert_eq!(told, [(bob, none), (eve, none)]);
     assert_eq!(lock.locks.waiting(), 0);
+}
+
+fn client(number: u64) -> ClientId {
+    ClientId::new(number).expect("a number")
+}
+
+#[test]
+fn a_flush_and_its_reclaim_leave_nothing_of_a_session() {
+    let mut lock = OneKey::new();
+    lock.ask(b"ann", Patience::Try, Some(7));
+    lock.step(Event::Flushed { db: Some(0) });
+    lock.step(Event::Reclaim { most: u32::MAX });
+    assert!(lock.locks.is_empty());
+    assert!(!lock.locks.has_sessions());
+}
+
+#[test]
+fn a_session_that_ends_between_a_flush_and_its_reclaim_leaves_nothing() {
+    let mut lock = OneKey::new();
+    lock.ask(b"ann", Patience::Try, Some(7));
+    lock.step(Event::Flushed { db: Some(0) });
+    lock.step(Event::SessionEnded(client(7)));
+    assert!(!lock.locks.has_sessions());
 }
