@@ -70,6 +70,8 @@ impl Locks {
             effects.push(Effect::Signal);
             return Answer::Yes;
         };
+        // The session was with this server, before it had a master.
+        self.bind(id, None);
         if let Some(lock) = self.table.get_mut(id) {
             if *lock.hold.owner != *owner || lock.hold.token != token {
                 effects.push(Effect::Signal);
@@ -78,7 +80,7 @@ impl Locks {
                 owner: owner.into(),
                 token,
                 deadline,
-                session: lock.hold.session,
+                session: None,
             };
         }
         self.deadlines.set(id.slot(), deadline, &mut self.table);

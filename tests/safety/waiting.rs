@@ -289,3 +289,19 @@ fn a_session_that_ends_between_a_flush_and_its_reclaim_leaves_nothing() {
     lock.step(Event::SessionEnded(client(7)));
     assert!(!lock.locks.has_sessions());
 }
+
+#[test]
+fn what_a_master_says_of_a_lock_is_bound_to_no_connection_of_this_server() {
+    let mut lock = OneKey::new();
+    lock.ask(b"ann", Patience::Try, Some(7));
+    let at = lock.place();
+    lock.step(Event::ApplyGrant {
+        at,
+        owner: b"bob",
+        token: token(9),
+        ttl: ttl(100),
+    });
+    lock.step(Event::SessionEnded(client(7)));
+    assert_eq!(lock.live(), Some(token(9)));
+    assert!(!lock.locks.has_sessions());
+}
