@@ -245,6 +245,9 @@ impl Locks {
                 Extension::Raise(..) => Answer::NoToken,
             };
         };
+        // Whoever is told of the hold here relies on it, with or without the reply
+        // that the connection in line is waiting for.
+        self.lines.heard(id);
         let is_later = self.move_lease(now, id, ttl);
         let is_raised = match extension {
             Extension::Plain(_) => false,

@@ -1,8 +1,8 @@
 //! Waiting in line, by the rules alone.
 
-use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Locks, News, Patience};
+use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Extension, Locks, News, Patience};
 use crate::lock::{LockId, Place, TicketId, Token};
-use crate::values::{token, ttl};
+use crate::values::{token, ttl, wall};
 
 /// One key, and what the keyspace holds under it.
 struct OneKey {
@@ -304,4 +304,28 @@ fn what_a_master_says_of_a_lock_is_bound_to_no_connection_of_this_server() {
     lock.step(Event::SessionEnded(client(7)));
     assert_eq!(lock.live(), Some(token(9)));
     assert!(!lock.locks.has_sessions());
+}
+
+#[test]
+fn who_was_told_by_extend_that_the_lock_is_held_keeps_it() {
+    for extension in [
+        Extension::Plain(None),
+        Extension::Plain(Some(token(2))),
+        Extension::Raise(token(2), wall(0)),
+    ] {
+        let mut lock = OneKey::new();
+        lock.try_it(b"ann");
+        let bob = lock.wait(b"bob");
+        lock.release(b"ann");
+        let at = lock.place();
+        let extend = Event::Extend {
+            at,
+            owner: b"bob",
+            ttl: ttl(50),
+            extension,
+        };
+        assert_ne!(lock.step(extend).0, Answer::No);
+        lock.step(Event::TicketGone(bob));
+        assert_eq!(lock.live(), Some(token(2)), "{extension:?}");
+    }
 }
