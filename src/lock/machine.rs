@@ -210,7 +210,10 @@ impl Locks {
         effects: &mut Vec<Effect>,
     ) -> Answer {
         let Some(id) = self.held_by(now, at, owner, token) else {
-            self.leave_line(at, owner, effects);
+            // A token names a hold; who waits has none that it could mean.
+            if token.is_none() {
+                self.leave_line(at, owner, effects);
+            }
             return Answer::No;
         };
         if self.lines.has_line(at.db, at.key) {

@@ -329,3 +329,18 @@ fn who_was_told_by_extend_that_the_lock_is_held_keeps_it() {
         assert_eq!(lock.live(), Some(token(2)), "{extension:?}");
     }
 }
+
+#[test]
+fn a_release_of_one_token_leaves_the_line_alone() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let bob = lock.wait(b"bob");
+    let at = lock.place();
+    let late = Event::Release {
+        at,
+        owner: b"bob",
+        token: Some(token(1)),
+    };
+    assert_eq!(lock.step(late), (Answer::No, vec![]));
+    assert_eq!(lock.release(b"ann"), (Answer::Yes, vec![(bob, granted(2))]));
+}
