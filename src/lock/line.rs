@@ -2,7 +2,8 @@
 //!
 //! A *line* belongs to a key, a *place* in it to an owner, a *ticket* to one
 //! blocked connection. An owner that asks again from another connection gets a
-//! second ticket to the same place; the place goes with its last ticket.
+//! second ticket to the same place; the place goes with its last ticket. What is
+//! granted is the wish of the newest ticket that is still there.
 //!
 //! When a place is granted it leaves the line, but its tickets live on until each
 //! connection has its reply. If the last of them goes without one, nobody knows
@@ -69,8 +70,7 @@ enum Readiness {
 struct PlaceInLine {
     stage: Stage,
     owner: ShortBytes,
-    ttl: Ttl,
-    session: Option<ClientId>,
+    /// In the order in which they came: the last one's wish is the newest.
     tickets: Ends,
     neighbours: Neighbours,
 }
@@ -86,6 +86,8 @@ enum Stage {
 #[derive(Debug)]
 struct Ticket {
     place: u32,
+    ttl: Ttl,
+    session: Option<ClientId>,
     /// Where its deadline stands in the queue.
     queued: Option<u32>,
     neighbours: Neighbours,
@@ -219,9 +221,11 @@ impl Lines {
                 line
             }
         };
-        let place = self.place_of(line, wish);
+        let place = self.place_of(line, wish.owner);
         let (slot, generation) = self.tickets.insert(Ticket {
             place,
+            ttl: wish.ttl,
+            session: wish.session,
             queued: None,
             neighbours: Neighbours::default(),
         });
@@ -235,21 +239,15 @@ impl Lines {
         TicketId { slot, generation }
     }
 
-    /// The owner's place, with the newest wish, or a new one at the end.
-    fn place_of(&mut self, line: u32, wish: &Wish<'_>) -> u32 {
-        let by_owner = (line, ShortBytes::from(wish.owner));
+    /// The owner's place, or a new one at the end.
+    fn place_of(&mut self, line: u32, owner: &[u8]) -> u32 {
+        let by_owner = (line, ShortBytes::from(owner));
         if let Some(&place) = self.by_owner.get(&by_owner) {
-            if let Some(entry) = self.places.get_mut(place) {
-                entry.ttl = wish.ttl;
-                entry.session = wish.session;
-            }
             return place;
         }
         let (place, _) = self.places.insert(PlaceInLine {
             stage: Stage::InLine(line),
-            owner: wish.owner.into(),
-            ttl: wish.ttl,
-            session: wish.session,
+            owner: owner.into(),
             tickets: Ends::default(),
             neighbours: Neighbours::default(),
         });
@@ -268,11 +266,14 @@ impl Lines {
         self.leave_line(place);
         let entry = self.places.get_mut(place)?;
         entry.stage = Stage::Head;
+        // A wish lives as long as its connection waits: the hold is not bound to
+        // one that went.
+        let newest = self.tickets.get(entry.tickets.last?)?;
         Some(Head {
             place,
             owner: entry.owner.clone(),
-            ttl: entry.ttl,
-            session: entry.session,
+            ttl: newest.ttl,
+            session: newest.session,
         })
     }
 

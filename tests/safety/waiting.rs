@@ -344,3 +344,26 @@ fn a_release_of_one_token_leaves_the_line_alone() {
     assert_eq!(lock.step(late), (Answer::No, vec![]));
     assert_eq!(lock.release(b"ann"), (Answer::Yes, vec![(bob, granted(2))]));
 }
+
+#[test]
+fn a_wish_goes_with_the_connection_that_had_it() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let patience = Patience::Wait {
+        until: None,
+        waiters_most: 10,
+    };
+    let Answer::InLine(first) = lock.ask(b"bob", patience, Some(7)) else {
+        panic!("somebody holds the lock");
+    };
+    let Answer::InLine(second) = lock.ask(b"bob", patience, Some(8)) else {
+        panic!("somebody holds the lock");
+    };
+    lock.step(Event::SessionEnded(client(8)));
+    lock.step(Event::TicketGone(second));
+    assert_eq!(lock.release(b"ann").1, [(first, granted(2))]);
+    lock.step(Event::TicketDelivered(first));
+    // Bound to the connection that was granted, not to one that was gone before.
+    lock.step(Event::SessionEnded(client(7)));
+    assert_eq!(lock.live(), None);
+}
