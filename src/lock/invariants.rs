@@ -19,6 +19,7 @@
 use super::deadlines::Places;
 use super::machine::Locks;
 use super::table::{ClientId, LockId};
+use std::collections::BTreeSet;
 
 impl Locks {
     /// The name of an invariant that does not hold, if there is one.
@@ -74,12 +75,14 @@ impl Locks {
     /// A line that is not noted as ready is looked at when its lock ends, so there
     /// must be one. That its lease may be over does not matter: the sweep comes.
     fn broken_between_locks_and_lines(&self) -> Option<&'static str> {
-        let is_held = |db: u32, key: &[u8]| {
-            let mut locks = self.table.locks();
-            locks.any(|(_, lock)| lock.db == db && *lock.key == *key && !self.table.is_ended(lock))
-        };
-        let mut unnoted = self.lines.unnoted();
-        if unnoted.any(|(db, key)| !is_held(db, key)) {
+        let mut unnoted: BTreeSet<(u32, &[u8])> = self.lines.unnoted().collect();
+        if !unnoted.is_empty() {
+            let locks = self.table.locks().map(|(_, lock)| lock);
+            for lock in locks.filter(|lock| !self.table.is_ended(lock)) {
+                unnoted.remove(&(lock.db, &*lock.key));
+            }
+        }
+        if !unnoted.is_empty() {
             return Some("nobody-forgotten");
         }
         let mut undelivered = self.lines.undelivered();

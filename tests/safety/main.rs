@@ -7,10 +7,11 @@
 //!
 //! | promise | where |
 //! |---|---|
-//! | one-holder    | `acquire`, `handles`, `histories`, `small_worlds` |
+//! | one-holder    | `acquire`, `handles`, `histories`, `small_worlds`, `lines`, `small_lines` |
 //! | tokens-rise   | `tokens`, `handles`, `restarts`, `histories`, `small_worlds` |
 //! | never-early   | `acquire`, `extend`, `sweep`, `replicas`, `histories`, `small_worlds` |
-//! | nothing-left  | `release`, `sweep`, `handles`, `table`, `histories` |
+//! | in-line       | `waiting`, `lines`, `small_lines` |
+//! | nothing-left  | `release`, `sweep`, `handles`, `table`, `histories`, `lines` |
 //! | same-answer   | `acquire`, `release`, `extend`, `histories` |
 //! | no-crash      | `record`, `table` |
 
@@ -23,6 +24,8 @@
 mod lock;
 
 /// The stage: no tests in these.
+mod line_steps;
+mod lines_model;
 mod model;
 mod random_steps;
 mod replay;
@@ -53,4 +56,6 @@ mod restarts;
 
 /// All of it together.
 mod histories;
+mod lines;
+mod small_lines;
 mod small_worlds;

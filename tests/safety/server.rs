@@ -5,13 +5,14 @@
 //! tells the rules what a real server tells them, in the same order. It decides
 //! nothing about locks. What it would send to log and replicas is kept in a list.
 
+use crate::lock::slots::Slot;
 use crate::lock::token::Cover;
 use crate::lock::{
-    Answer, BootTime, Effect, Event, Extension, LockId, Locks, Patience, Place, Token, Ttl,
-    WallTime,
+    Answer, BootTime, ClientId, Effect, Event, Extension, LockId, Locks, News, Patience, Place,
+    TicketId, Token, Ttl, WallTime,
 };
 use crate::values::ttl;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many databases there are.
 pub(crate) const DBS: u32 = 3;
@@ -38,6 +39,38 @@ pub(crate) enum Sent {
     Flushed(Option<u32>),
 }
 
+/// How much is done between two commands, and what the server lets be done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slices {
+    pub(crate) reclaim: u32,
+    pub(crate) waits: usize,
+    pub(crate) leases: usize,
+    pub(crate) lines: usize,
+    pub(crate) leave: Leave,
+}
+
+/// What may be changed between two commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Everything.
+    Write,
+    /// Leases end, but nobody is granted: too few replicas, a full disk.
+    EndOnly,
+    /// Nothing: writes are paused, or the server is a replica.
+    Wait,
+}
+
+impl Slices {
+    /// All that is due.
+    pub(crate) const WHOLE: Self = Self {
+        reclaim: u32::MAX,
+        waits: usize::MAX,
+        leases: usize::MAX,
+        lines: usize::MAX,
+        leave: Leave::Write,
+    };
+}
+
 /// What a command answers, and what it makes the server do.
 pub(crate) type Outcome = (Answer, Vec<Effect>);
 
@@ -48,6 +81,10 @@ pub(crate) struct Server {
     /// The database that commands act on.
     pub(crate) db: u32,
     pub(crate) sent: Vec<Sent>,
+    /// Who was told what, in order, until somebody takes it.
+    pub(crate) told: Vec<(TicketId, News)>,
+    /// Keys that hold something that is not a lock.
+    others: BTreeSet<(u32, Vec<u8>)>,
     dbs: Vec<BTreeMap<Vec<u8>, LockId>>,
     /// Keys that may hold a dead handle: in one database, or in any.
     suspects: Vec<(Option<u32>, Vec<u8>)>,
@@ -61,6 +98,8 @@ impl Server {
             now: BootTime::from_ns(1_000_000_000),
             db: 0,
             sent: Vec::new(),
+            told: Vec::new(),
+            others: BTreeSet::new(),
             dbs: vec![BTreeMap::new(); DBS as usize],
             suspects: Vec::new(),
         }
@@ -101,14 +140,24 @@ impl Server {
     }
 
     pub(crate) fn acquire(&mut self, key: &[u8], owner: &[u8], ttl_ms: u64) -> Outcome {
+        self.acquire_with(key, owner, ttl_ms, None, Patience::Try)
+    }
+
+    pub(crate) fn acquire_with(
+        &mut self,
+        key: &[u8],
+        owner: &[u8],
+        ttl_ms: u64,
+        session: Option<ClientId>,
+        patience: Patience,
+    ) -> Outcome {
         let at = self.at(key);
-        let ttl = ttl(ttl_ms);
         let event = Event::Acquire {
             at,
             owner,
-            ttl,
-            session: None,
-            patience: Patience::Try,
+            ttl: ttl(ttl_ms),
+            session,
+            patience,
         };
         self.step(at, event)
     }
@@ -180,13 +229,51 @@ impl Server {
 
     /// Everything that the event loop does between commands, until all is done.
     pub(crate) fn turn(&mut self) {
+        self.turn_in(Slices::WHOLE);
+    }
+
+    /// As much of it, in the order of `src/redis/turn.rs`.
+    pub(crate) fn turn_in(&mut self, slices: Slices) {
         let lost = self.locks.take_lost_cover();
         self.sent.extend(lost.map(Sent::Cover));
-        while self.locks.has_to_reclaim() {
-            self.reclaim(1_000);
+        self.reclaim(slices.reclaim);
+        self.in_background(Event::SweepWaits {
+            most: slices.waits.min(self.locks.waiting()),
+        });
+        if slices.leave != Leave::Wait {
+            self.sweep(slices.leases.min(self.locks.len()));
+            self.hand_over(slices);
+            self.look_at_suspects();
         }
-        self.sweep(self.locks.len());
-        self.look_at_suspects();
+    }
+
+    /// Looks at lines whose lock may be free.
+    fn hand_over(&mut self, slices: Slices) {
+        for _ in 0..self.locks.lines_ready().min(slices.lines) {
+            let Some((db, key)) = self.locks.take_ready_line() else {
+                break;
+            };
+            let is_other = self.is_other(db, &key);
+            if slices.leave == Leave::EndOnly && !is_other {
+                self.locks.put_ready_line_back(db, &key);
+                return;
+            }
+            let at = Place {
+                db,
+                key: &key,
+                lock: self.found(db, &key),
+            };
+            let event = match is_other {
+                true => Event::KeyTaken { db, key: &key },
+                false => Event::GrantNext { at },
+            };
+            self.step(at, event);
+        }
+    }
+
+    /// A cluster slot goes to another server; its keys are deleted later.
+    pub(crate) fn slot_left(&mut self, slot: Slot) {
+        self.in_background(Event::SlotLeft(slot));
     }
 
     pub(crate) fn open_term(&mut self, wall: WallTime) {
@@ -245,7 +332,7 @@ impl Server {
                 }
             }
             Effect::Signal => assert!(at.is_some(), "only a command changes a holder"),
-            Effect::Reply { .. } => unreachable!("nobody waits here"),
+            Effect::Reply { ticket, news } => self.told.push((*ticket, *news)),
             Effect::Search { key } => self.suspects.push((None, key.to_vec())),
         }
     }
@@ -263,7 +350,21 @@ impl Server {
         self.del_in(self.db, key)
     }
 
+    /// SET over the key: what it holds now is not a lock.
+    pub(crate) fn set(&mut self, key: &[u8]) {
+        self.del(key);
+        self.others.insert((self.db, key.to_vec()));
+    }
+
+    /// Whether the key holds something that is not a lock.
+    pub(crate) fn is_other(&self, db: u32, key: &[u8]) -> bool {
+        !self.others.is_empty() && self.others.contains(&(db, key.to_vec()))
+    }
+
     fn del_in(&mut self, db: u32, key: &[u8]) -> bool {
+        if self.others.remove(&(db, key.to_vec())) {
+            return true;
+        }
         let Some(lock) = self.dbs[db as usize].remove(key) else {
             return false;
         };
@@ -274,12 +375,17 @@ impl Server {
 
     /// RENAME; whether there was something to rename.
     pub(crate) fn rename(&mut self, from: &[u8], to: &[u8]) -> bool {
+        if self.others.remove(&(self.db, from.to_vec())) {
+            self.set(to);
+            return true;
+        }
         let Some(lock) = self.found(self.db, from) else {
             return false;
         };
         if from == to {
             return true;
         }
+        self.others.remove(&(self.db, to.to_vec()));
         self.store((self.db, to.to_vec()), lock);
         self.dbs[self.db as usize].remove(from);
         self.silently(Event::Unlinked { lock });
@@ -300,7 +406,7 @@ impl Server {
         let Some(lock) = self.found(self.db, key) else {
             return false;
         };
-        if self.found(to, key).is_some() {
+        if self.found(to, key).is_some() || self.is_other(to, key) {
             return false;
         }
         self.dbs[to as usize].insert(key.to_vec(), lock);
@@ -315,6 +421,13 @@ impl Server {
     /// key may be in either.
     pub(crate) fn swap_dbs(&mut self, one: u32, other: u32) {
         self.dbs.swap(one as usize, other as usize);
+        let others = std::mem::take(&mut self.others).into_iter();
+        let swapped = |db: u32| match db {
+            db if db == one => other,
+            db if db == other => one,
+            db => db,
+        };
+        self.others = others.map(|(db, key)| (swapped(db), key)).collect();
         self.suspects.iter_mut().for_each(|(db, _)| *db = None);
         let dbs = [one, other];
         if one != other {
@@ -330,6 +443,8 @@ impl Server {
             Some(db) => self.dbs[db as usize].clear(),
             None => self.dbs.iter_mut().for_each(BTreeMap::clear),
         }
+        self.others
+            .retain(|(there, _)| db.is_some_and(|db| db != *there));
         self.sent.push(Sent::Flushed(db));
     }
 
