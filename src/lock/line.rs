@@ -20,7 +20,7 @@ use super::slab::Slab;
 use super::table::{ClientId, LockId};
 use super::time::{BootTime, Ttl};
 use super::token::Token;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 /// One blocked connection, as long as it waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,7 +47,9 @@ pub struct Lines {
     /// Places that were granted and of which no connection has heard yet.
     undelivered: BTreeMap<LockId, u32>,
     deadlines: DeadlineQueue,
-    ready: VecDeque<u32>,
+    /// Lines to be looked at, by the number of the note: the oldest comes first.
+    ready: BTreeMap<u64, u32>,
+    notes: u64,
 }
 
 #[derive(Debug)]
@@ -62,8 +64,8 @@ struct Line {
 enum Readiness {
     /// Somebody holds the lock.
     Waiting,
-    /// The lock may be free: noted in `ready`.
-    Ready,
+    /// The lock may be free: noted in `ready` under this number.
+    Ready(u64),
 }
 
 #[derive(Debug)]
@@ -426,23 +428,19 @@ impl Lines {
     fn note_line(&mut self, line: u32) {
         if let Some(entry) = self.lines.get_mut(line) {
             if entry.readiness == Readiness::Waiting {
-                entry.readiness = Readiness::Ready;
-                self.ready.push_back(line);
+                self.notes += 1;
+                entry.readiness = Readiness::Ready(self.notes);
+                self.ready.insert(self.notes, line);
             }
         }
     }
 
     /// The key of a line that is to be looked at. It is not noted any more.
     pub fn take_ready(&mut self) -> Option<(u32, ShortBytes)> {
-        while let Some(line) = self.ready.pop_front() {
-            if let Some(entry) = self.lines.get_mut(line) {
-                if entry.readiness == Readiness::Ready {
-                    entry.readiness = Readiness::Waiting;
-                    return Some((entry.db, entry.key.clone()));
-                }
-            }
-        }
-        None
+        let (_, line) = self.ready.pop_first()?;
+        let entry = self.lines.get_mut(line)?;
+        entry.readiness = Readiness::Waiting;
+        Some((entry.db, entry.key.clone()))
     }
 
     /// How many lines are to be looked at, at most.
@@ -490,8 +488,8 @@ impl Lines {
         if line.places.first.is_some() {
             return;
         }
-        if line.readiness == Readiness::Ready {
-            self.ready.retain(|&ready| ready != number);
+        if let Readiness::Ready(note) = line.readiness {
+            self.ready.remove(&note);
         }
         if let Some(line) = self.lines.remove(number) {
             self.by_key.remove(&(line.db, line.key));

@@ -108,13 +108,13 @@ impl Lines {
     }
 
     fn broken_by_notes(&self) -> Option<&'static str> {
-        let is_ready = |line: &Line| line.readiness == Readiness::Ready;
+        let is_ready = |line: &Line| line.readiness != Readiness::Waiting;
         let ready = self.lines.iter().filter(|(_, line)| is_ready(line)).count();
-        let is_noted = |number: &u32| self.lines.get(*number).is_some_and(is_ready);
-        let mut noted: Vec<u32> = self.ready.iter().copied().collect();
-        noted.sort_unstable();
-        noted.dedup();
-        if noted.len() != self.ready.len() || noted.len() != ready || !noted.iter().all(is_noted) {
+        let is_its_note = |(&note, &number): (&u64, &u32)| {
+            let line = self.lines.get(number);
+            line.is_some_and(|line| line.readiness == Readiness::Ready(note))
+        };
+        if self.ready.len() != ready || !self.ready.iter().all(is_its_note) {
             return Some("ready-is-noted");
         }
         let waits = |(lock, place): (&LockId, &u32)| match self.places.get(*place) {
