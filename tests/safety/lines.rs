@@ -378,8 +378,42 @@ fn run(steps: Vec<Step>) -> Model {
     std::mem::take(&mut run.model)
 }
 
+/// The replica has the same keys, each held by the same owner with the same token,
+/// and no shorter.
+fn check_replica(master: &Server, replica: &Server) {
+    assert_eq!(master.keys().count(), replica.keys().count());
+    for ((db, key, here), (db_there, key_there, there)) in master.keys().zip(replica.keys()) {
+        assert_eq!((db, key), (db_there, key_there));
+        let here = master.locks.lock(here).map(|lock| &lock.hold);
+        let there = replica.locks.lock(there).map(|lock| &lock.hold);
+        let (Some(here), Some(there)) = (here, there) else {
+            assert!(here.is_none() && there.is_none(), "{here:?}, {there:?}");
+            continue;
+        };
+        assert_eq!((&here.owner, here.token), (&there.owner, there.token));
+        assert!(here.deadline <= there.deadline);
+    }
+    let tokens = replica.locks.tokens();
+    assert!(tokens.last() <= tokens.ceiling(), "a token was not covered");
+}
+
 proptest! {
     #![proptest_config(replay::config())]
+
+    #[test]
+    fn a_replica_holds_what_its_master_granted_from_the_line(steps in history()) {
+        let mut run = Run::new();
+        let mut replica = Server::new();
+        for step in steps {
+            run.take(step);
+            replica.now = run.server.now;
+            for sent in std::mem::take(&mut run.server.sent) {
+                replica.apply(&sent);
+            }
+            check_replica(&run.server, &replica);
+        }
+        assert_eq!(replica.locks.broken_invariant(), None);
+    }
 
     #[test]
     fn every_history_with_lines_goes_as_plain_lists_of_places_go(steps in history()) {

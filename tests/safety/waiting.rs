@@ -2,7 +2,7 @@
 
 use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Extension, Locks, News, Patience};
 use crate::lock::{LockId, Place, TicketId, Token};
-use crate::values::{token, ttl, wall};
+use crate::values::{end, token, ttl, wall};
 
 /// One key, and what the keyspace holds under it.
 struct OneKey {
@@ -265,6 +265,7 @@ fn without_tokens_everybody_in_line_is_told() {
     let told = lock.release(b"ann").1;
     assert_eq!(told, [(bob, none), (eve, none)]);
     assert_eq!(lock.locks.waiting(), 0);
+    assert_eq!((lock.live(), lock.held), (None, None), "it was given back");
 }
 
 fn client(number: u64) -> ClientId {
@@ -366,4 +367,36 @@ fn a_wish_goes_with_the_connection_that_had_it() {
     // Bound to the connection that was granted, not to one that was gone before.
     lock.step(Event::SessionEnded(client(7)));
     assert_eq!(lock.live(), None);
+}
+
+#[test]
+fn a_grant_in_place_of_a_lapsed_hold_ends_that_one_before_it_is_sent() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    lock.wait(b"bob");
+    lock.now_ms += 100;
+    let now = BootTime::from_ns(lock.now_ms * 1_000_000);
+    let mut effects = Vec::new();
+    let at = lock.place();
+    // The sweep has not come by.
+    lock.locks.step(now, Event::GrantNext { at }, &mut effects);
+    assert_eq!(effects[0], end(b"ann", 1));
+    assert_eq!(lock.locks.len(), 1);
+}
+
+#[test]
+fn an_unread_grant_that_a_master_replaced_is_not_given_back() {
+    let mut lock = OneKey::new();
+    lock.try_it(b"ann");
+    let bob = lock.wait(b"bob");
+    lock.release(b"ann");
+    let at = lock.place();
+    lock.step(Event::ApplyGrant {
+        at,
+        owner: b"eve",
+        token: token(9),
+        ttl: ttl(100),
+    });
+    lock.step(Event::TicketGone(bob));
+    assert_eq!(lock.live(), Some(token(9)));
 }
