@@ -2,6 +2,7 @@
 
 use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Extension, Locks, News, Patience};
 use crate::lock::{LockId, Place, TicketId, Token};
+use crate::server::Server;
 use crate::values::{end, token, ttl, wall};
 
 /// One key, and what the keyspace holds under it.
@@ -399,4 +400,34 @@ fn an_unread_grant_that_a_master_replaced_is_not_given_back() {
     });
     lock.step(Event::TicketGone(bob));
     assert_eq!(lock.live(), Some(token(9)));
+}
+
+#[test]
+fn lines_are_looked_at_in_the_order_in_which_their_locks_ended() {
+    let mut server = Server::new();
+    let keys: [&[u8]; 3] = [b"c", b"a", b"b"];
+    let patience = Patience::Wait {
+        until: None,
+        waiters_most: 10,
+    };
+    for key in keys {
+        server.acquire(key, b"ann", 100);
+        server.acquire_with(key, b"bob", 100, None, patience);
+    }
+    for key in keys {
+        assert!(server.del(key));
+    }
+    let next = |server: &mut Server| server.locks.take_ready_line().map(|it| it.1.to_vec());
+    let refused = next(&mut server).expect("three are ready");
+    assert_eq!(refused, b"c");
+    // Who could not be served comes last.
+    server.locks.put_ready_line_back(0, &refused);
+    for key in [b"a", b"b", b"c"] {
+        assert_eq!(next(&mut server), Some(key.to_vec()));
+    }
+    assert_eq!(next(&mut server), None);
+    // Nobody was granted here: all are noted again.
+    server.flush(None);
+    server.turn();
+    assert_eq!(server.locks.len(), 3);
 }
