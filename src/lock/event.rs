@@ -113,6 +113,9 @@ pub enum Event<'a> {
     TicketDelivered(TicketId),
     /// A connection went.
     SessionEnded(ClientId),
+    /// The server became a replica: what it holds for others is its master's to
+    /// end, and the master knows nothing of its connections.
+    Demoted,
     /// The server took a key's value out of the keyspace (DEL, overwrite,
     /// expiry, eviction, the old name of RENAME and MOVE).
     Unlinked {

@@ -74,6 +74,7 @@ impl Locks {
                 Answer::Yes
             }
             Event::SessionEnded(client) => self.session_ended(now, client),
+            Event::Demoted => self.forget_sessions(),
             Event::Flushed { db } => self.end_all(&[db], KeysOfTheEnded::Gone),
             Event::Swapped { dbs: [one, other] } => {
                 self.end_all(&[Some(one), Some(other)], KeysOfTheEnded::SomewhereStill)

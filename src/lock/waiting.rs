@@ -174,6 +174,17 @@ impl Locks {
         Answer::Yes
     }
 
+    /// No hold is bound to a connection any more: only the leases are left.
+    pub(super) fn forget_sessions(&mut self) -> Answer {
+        while let Some(&(client, id)) = self.sessions.first() {
+            self.sessions.remove(&(client, id));
+            if let Some(lock) = self.table.get_mut(id) {
+                lock.hold.session = None;
+            }
+        }
+        Answer::Yes
+    }
+
     /// The hold is over, whatever was left of its lease.
     fn cut_short(&mut self, now: BootTime, id: LockId) {
         let Some(lock) = self.table.get_mut(id) else {

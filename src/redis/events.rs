@@ -78,7 +78,12 @@ unsafe extern "C" fn role_changed(
             state::with(|shell| shell.role = Role::Master);
             open_term();
         } else {
-            state::with(|shell| shell.role = Role::Replica);
+            state::with(|shell| {
+                shell.role = Role::Replica;
+                shell
+                    .locks
+                    .step(clock::boot(), Event::Demoted, &mut Vec::new());
+            });
         }
     });
 }

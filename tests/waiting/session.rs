@@ -153,3 +153,39 @@ fn a_session_that_ends_while_writes_are_paused_ends_the_lock_afterwards() {
     eventually("the key goes", || (!client.exists("k")).then_some(()));
     server.assert_healthy();
 }
+
+/// A server that was demoted and promoted again, without losing its data.
+#[test]
+fn after_two_failovers_only_the_ttl_is_left_of_a_session() {
+    let first = Server::start();
+    let second = Server::start();
+    let (mut on_first, mut on_second) = (first.client(), second.client());
+    on_second.say(&format!("REPLICAOF 127.0.0.1 {}", first.port()));
+    eventually("the link is up", || {
+        (on_second.info("master_link_status") == "up").then_some(())
+    });
+    let mut holder = Waiter::asks(&first, "LOCK.ACQUIRE k alice 60000 SESSION");
+    let token = holder.token();
+    on_first.say("FAILOVER TIMEOUT 10000");
+    eventually("the link is up the other way", || {
+        let text = on_first.text("INFO replication");
+        text.contains("master_link_status:up").then_some(())
+    });
+    let id = holder.id;
+    drop(holder);
+    eventually("the connection is gone", || {
+        (!on_first.text("CLIENT LIST").contains(&format!("id={id} "))).then_some(())
+    });
+    on_second.say("FAILOVER TIMEOUT 10000");
+    eventually("the first is a master again", || {
+        (on_first.info("role") == "master").then_some(())
+    });
+    eventually("its background work is done", || {
+        on_first.acquire("other", "bob", 60_000)
+    });
+    assert!(on_first.is_live("k", token));
+    assert!(
+        first.log().contains("Partial resynchronization"),
+        "no data was lost"
+    );
+}
