@@ -107,6 +107,8 @@ pub enum Event<'a> {
     },
     /// A cluster slot went to another server.
     SlotLeft(Slot),
+    /// Keys of a cluster slot are on their way to another server or from it.
+    SlotOpen(Slot),
     /// A blocked connection went, or is answered by somebody else.
     TicketGone(TicketId),
     /// A blocked connection got the token that it was granted.

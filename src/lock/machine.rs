@@ -68,6 +68,7 @@ impl Locks {
             Event::GrantNext { at } => self.grant_next(now, at, effects),
             Event::KeyTaken { db, key } => self.send_away(db, key, News::WrongType, effects),
             Event::SlotLeft(slot) => self.slot_left(slot, effects),
+            Event::SlotOpen(slot) => self.slot_open(slot),
             Event::TicketGone(ticket) => self.ticket_gone(now, ticket),
             Event::TicketDelivered(ticket) => {
                 self.lines.delivered(ticket);

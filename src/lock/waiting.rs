@@ -125,6 +125,13 @@ impl Locks {
         Answer::Yes
     }
 
+    /// Another server may grant in the slot, too, so that our next grant in it
+    /// opens a term. Whoever waits here may still be granted here.
+    pub(super) fn slot_open(&mut self, slot: Slot) -> Answer {
+        self.tokens.leave_slot(slot);
+        Answer::Yes
+    }
+
     /// Connections that have waited long enough are told so.
     pub(super) fn sweep_waits(
         &mut self,

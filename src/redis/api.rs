@@ -47,22 +47,25 @@ pub(super) fn missing_function() -> Option<&'static str> {
     }
     check! {
         RedisModule_Alloc RedisModule_AvoidReplicaTraffic RedisModule_BlockClient
-        RedisModule_Call RedisModule_CallReplyArrayElement RedisModule_CallReplyStringPtr
-        RedisModule_CallReplyType RedisModule_Calloc RedisModule_CloseKey
-        RedisModule_CreateCommand RedisModule_CreateDataType RedisModule_CreateString
+        RedisModule_Call RedisModule_CallReplyArrayElement RedisModule_CallReplyInteger
+        RedisModule_CallReplyStringPtr RedisModule_CallReplyType RedisModule_Calloc
+        RedisModule_CloseKey RedisModule_CreateCommand RedisModule_CreateDataType
+        RedisModule_CreateString
         RedisModule_DeleteKey RedisModule_DigestAddLongLong RedisModule_DigestAddStringBuffer
         RedisModule_DigestEndSequence RedisModule_EmitAOF RedisModule_EventLoopAdd
-        RedisModule_Free RedisModule_FreeCallReply RedisModule_FreeString
-        RedisModule_GetBlockedClientHandle RedisModule_GetBlockedClientPrivateData
-        RedisModule_GetClientId RedisModule_GetCommand RedisModule_GetContextFlags
+        RedisModule_Free RedisModule_FreeCallReply RedisModule_FreeServerInfo
+        RedisModule_FreeString RedisModule_GetBlockedClientHandle
+        RedisModule_GetBlockedClientPrivateData RedisModule_GetClientId
+        RedisModule_GetClientInfoById RedisModule_GetCommand RedisModule_GetContextFlags
         RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO RedisModule_GetSelectedDb
+        RedisModule_GetServerInfo
         RedisModule_IsIOError RedisModule_KeyType RedisModule_LoadConfigs
         RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
         RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue RedisModule_OpenKey
         RedisModule_Realloc RedisModule_RegisterNumericConfig RedisModule_Replicate
         RedisModule_ReplicateVerbatim RedisModule_ReplyWithError RedisModule_ReplyWithLongLong
         RedisModule_ReplyWithNull RedisModule_SaveStringBuffer RedisModule_SelectDb
-        RedisModule_SetCommandInfo RedisModule_SetDisconnectCallback
+        RedisModule_ServerInfoGetFieldC RedisModule_SetCommandInfo RedisModule_SetDisconnectCallback
         RedisModule_SetModuleOptions RedisModule_SignalModifiedKey RedisModule_StringPtrLen
         RedisModule_SubscribeToKeyspaceEvents RedisModule_SubscribeToServerEvent
         RedisModule_UnblockClient
@@ -107,6 +110,15 @@ pub(super) struct Context<'call> {
     call: PhantomData<&'call ()>,
 }
 
+/// How a connection is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// As it is.
+    Plain,
+    /// With TLS.
+    Tls,
+}
+
 /// How a key is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -142,6 +154,46 @@ impl<'call> Context<'call> {
     pub(super) fn client(self) -> Option<ClientId> {
         // SAFETY: the context is alive.
         ClientId::new(unsafe { server!(RedisModule_GetClientId)(self.as_ptr()) })
+    }
+
+    /// How that connection is made; `None` if it is gone.
+    pub(super) fn transport(self) -> Option<Transport> {
+        let mut about = raw::RedisModuleClientInfo {
+            version: 1,
+            flags: 0,
+            id: 0,
+            addr: [0; 46],
+            port: 0,
+            db: 0,
+        };
+        // SAFETY: the context is alive, and the structure is of the version that
+        // it says.
+        let found = unsafe {
+            let client = server!(RedisModule_GetClientId)(self.as_ptr());
+            let about: *mut raw::RedisModuleClientInfo = &mut about;
+            server!(RedisModule_GetClientInfoById)(about.cast::<c_void>(), client)
+        };
+        let is_tls = about.flags & u64::from(raw::REDISMODULE_CLIENTINFO_FLAG_SSL) != 0;
+        let transport = if is_tls {
+            Transport::Tls
+        } else {
+            Transport::Plain
+        };
+        (found == OK).then_some(transport)
+    }
+
+    /// A field of INFO SERVER.
+    pub(super) fn about_server(self, field: &CStr) -> Option<String> {
+        // SAFETY: the context is alive; what is returned is freed below, and the
+        // field's text with it.
+        unsafe {
+            let data = server!(RedisModule_GetServerInfo)(self.as_ptr(), c"server".as_ptr());
+            let text = server!(RedisModule_ServerInfoGetFieldC)(data, field.as_ptr());
+            let text = NonNull::new(text.cast_mut())
+                .map(|text| CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned());
+            server!(RedisModule_FreeServerInfo)(self.as_ptr(), data);
+            text
+        }
     }
 
     /// Works on another database from here on; false if there is none.

@@ -82,8 +82,10 @@ pub(super) fn in_background(ctx: Context<'_>, effects: &mut Vec<Effect>) {
 pub(super) enum HandOver {
     /// It was granted, or need not be.
     Done,
-    /// The server would refuse a client's command now.
+    /// The server would refuse a client's command now, for any key.
     NotNow,
+    /// It would refuse one for this key: the key is elsewhere, or about to be.
+    NotHere,
 }
 
 /// Grants the lock of a line to its head, if it is free and if the server would
@@ -94,11 +96,15 @@ pub(super) fn grant_next(ctx: Context<'_>, now: BootTime, db: u32, key: &[u8]) -
     }
     let name = ctx.name(key);
     let name = name.name();
-    if call::permission(ctx, key) == Permission::Refused {
-        // A key of another type is refused, too, and that will not change.
-        let found = ctx.open(name, Mode::Read).lock(keyspace::lock_type());
-        if found != Err(NotALock) {
-            return HandOver::NotNow;
+    match call::permission(ctx, key) {
+        Permission::Given => {}
+        Permission::Elsewhere => return HandOver::NotHere,
+        Permission::Refused => {
+            // A key of another type is refused, too, and that will not change.
+            let found = ctx.open(name, Mode::Read).lock(keyspace::lock_type());
+            if found != Err(NotALock) {
+                return HandOver::NotNow;
+            }
         }
     }
     let open = ctx.open(name, Mode::Write);

@@ -9,18 +9,24 @@
 //!   UNBLOCK ERROR and a server that becomes a replica), or the timeout callback
 //!   (CLIENT UNBLOCK TIMEOUT);
 //! - when it was told but not yet answered, nothing says so for certain but that
-//!   its letter is freed unread. A grant in an unread letter is given back.
+//!   its letter is freed unread. A grant in an unread letter is given back;
+//! - a connection that is marked to be closed reads its letter, too, and the reply
+//!   goes nowhere. It is freed before the loop sleeps, so a connection counts as
+//!   answered only after that: a grant of one that goes before is given back.
 //!
 //! Each handle is given back to the server exactly once, by telling or by `turn`.
 
 use super::api::{server, Context};
+use super::cluster::Redirection;
 use super::state::{self, Attention};
 use super::{clock, entry};
 use crate::commands::{self, Reply};
-use crate::lock::{Event, News, TicketId};
+use crate::lock::slots::Slot;
+use crate::lock::{ClientId, Event, News, TicketId};
 use redis_module::raw;
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};
+use std::rc::Rc;
 
 /// The server's side of a waiting connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +39,8 @@ pub(super) struct Waiters {
     by_handle: HashMap<Handle, TicketId>,
     /// Handles of connections that went, to be given back to the server.
     finished: Vec<Handle>,
+    /// Connections that read of their grant in this turn of the loop.
+    granted: Vec<(ClientId, TicketId)>,
 }
 
 impl Waiters {
@@ -50,6 +58,7 @@ impl Waiters {
             // A crowd leaves no empty tables behind.
             *self = Self {
                 finished: std::mem::take(&mut self.finished),
+                granted: std::mem::take(&mut self.granted),
                 ..Self::default()
             };
         }
@@ -61,6 +70,8 @@ impl Waiters {
 struct Letter {
     ticket: TicketId,
     news: News,
+    /// Where to ask instead, if the news are that the slot moved.
+    redirection: Option<Rc<Redirection>>,
     state: LetterState,
 }
 
@@ -106,12 +117,22 @@ fn knows_timeouts() -> bool {
 
 /// Tells a client that waits; the reply goes out in this turn of the loop.
 pub(super) fn tell(ticket: TicketId, news: News) {
+    send(ticket, news, None);
+}
+
+/// Tells a client that waits that its key is in a slot that moved, and where to.
+pub(super) fn redirect(ticket: TicketId, slot: Slot, to: Option<Rc<Redirection>>) {
+    send(ticket, News::Moved(slot), to);
+}
+
+fn send(ticket: TicketId, news: News, redirection: Option<Rc<Redirection>>) {
     let Some(handle) = state::with(|shell| shell.waiters.take_ticket(ticket)) else {
         return;
     };
     let letter = Box::new(Letter {
         ticket,
         news,
+        redirection,
         state: LetterState::Unread,
     });
     // SAFETY: the handle has not been given back; `free` takes the letter.
@@ -135,6 +156,33 @@ fn happened(event: Event<'_>) {
         shell.locks.step(clock::boot(), event, &mut Vec::new());
         shell.attention = Attention::Wanted;
     });
+}
+
+/// A turn of the loop is over: who was answered in it and is still there has its
+/// grant.
+pub(super) fn settle() {
+    state::with(|shell| {
+        let now = match shell.waiters.granted.is_empty() {
+            true => return,
+            false => clock::boot(),
+        };
+        for (_, ticket) in std::mem::take(&mut shell.waiters.granted) {
+            let event = Event::TicketDelivered(ticket);
+            shell.locks.step(now, event, &mut Vec::new());
+        }
+    });
+}
+
+/// A connection went, perhaps in the turn in which it was answered.
+pub(super) fn connection_went(client: ClientId) {
+    let lost = state::with(|shell| {
+        let granted = &mut shell.waiters.granted;
+        let at = granted.iter().position(|&(other, _)| other == client)?;
+        Some(granted.swap_remove(at).1)
+    });
+    if let Some(ticket) = lost {
+        gone(ticket);
+    }
 }
 
 /// The client of this handle waits no more, and was not told.
@@ -165,14 +213,19 @@ unsafe extern "C" fn reply(
         let (Some(ctx), Some(letter)) = (ctx, letter) else {
             return;
         };
+        let redirection = letter.redirection.as_deref();
         match commands::reply_to_waiter(letter.news) {
+            Err(_) if redirection.is_some_and(|to| to.suits(ctx)) => {
+                ctx.reply_error(redirection.map_or(c"", Redirection::text));
+            }
             Ok(Reply::Integer(number)) => ctx.reply_integer(number),
             Ok(Reply::Null | Reply::Later(_)) => ctx.reply_null(),
             Err(error) => entry::reply_error(ctx, error),
         }
         letter.state = LetterState::Read;
-        if let News::Granted(_) = letter.news {
-            happened(Event::TicketDelivered(letter.ticket));
+        if let (News::Granted(_), Some(client)) = (letter.news, ctx.client()) {
+            let granted = (client, letter.ticket);
+            state::with(|shell| shell.waiters.granted.push(granted));
         }
     });
     super::api::OK

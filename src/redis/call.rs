@@ -48,8 +48,10 @@ pub(super) enum Permission {
     /// It would.
     Given,
     /// It would not: a read-only replica, too few replicas, a full disk or
-    /// memory, a cluster that is down, a slot of another server.
+    /// memory, a cluster that is down.
     Refused,
+    /// It would send the client to another server, where the key or its slot is.
+    Elsewhere,
 }
 
 /// Whether a client could write to `key` now. The server is asked to run a write
@@ -69,14 +71,15 @@ pub(super) fn permission(ctx: Context<'_>, key: &[u8]) -> Permission {
             NOBODY.as_ptr(),
         )
     };
+    let cause = std::io::Error::last_os_error().raw_os_error();
     if reply.is_null() {
         return Permission::Refused;
     }
     let reply = CallReply(reply);
-    if reply.whole().is(raw::REDISMODULE_REPLY_INTEGER as c_int) {
-        Permission::Given
-    } else {
-        Permission::Refused
+    match (reply.whole().number(), cause) {
+        (Some(_), _) => Permission::Given,
+        (None, Some(libc::EPERM)) => Permission::Elsewhere,
+        (None, _) => Permission::Refused,
     }
 }
 
@@ -146,6 +149,20 @@ impl<'reply> Element<'reply> {
         // SAFETY: the reply is an array; beyond its end the server gives null.
         let element = unsafe { server!(RedisModule_CallReplyArrayElement)(self.0, index) };
         (!element.is_null()).then_some(Self(element, self.1))
+    }
+
+    /// The number, if it is one.
+    pub(super) fn number(self) -> Option<i64> {
+        if !self.is(raw::REDISMODULE_REPLY_INTEGER as c_int) {
+            return None;
+        }
+        // SAFETY: the reply is a number.
+        Some(unsafe { server!(RedisModule_CallReplyInteger)(self.0) })
+    }
+
+    /// The elements of an array.
+    pub(super) fn elements(self) -> impl Iterator<Item = Self> {
+        (0..).map_while(move |index| self.element(index))
     }
 
     /// The bytes, if it is a string.

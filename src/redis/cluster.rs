@@ -1,4 +1,4 @@
-//! Which slots are still ours.
+//! Which slots are still ours, and whose the others are.
 //!
 //! While a slot is elsewhere, another server issues tokens for its keys. When
 //! it comes back, the first grant in it opens a term. To know that it was away,
@@ -6,25 +6,47 @@
 //! and all at once when the cluster's epoch has changed. A slot that leaves and
 //! returns within that time is not noticed; the README says so.
 //!
-//! The server is asked with a call on a key of the slot. CLUSTER SLOTS, NODES and
-//! SHARDS would say more at once, but follow a null pointer in Valkey 8 when a
-//! module calls them outside a client's command.
+//! Whoever waits for a key of a slot that left is sent after it with MOVED, as a
+//! client that asks is. While keys of a slot are on their way one by one (the
+//! slot is *open*: migrating or importing), those who wait stay in line.
+//!
+//! The server is asked with a call on a key of the slot. Only if that is refused
+//! its map is looked at, with CLUSTER NODES and SLOTS: before Valkey 9.0.1 these
+//! follow a null pointer when a module calls them outside a client's command. On
+//! such a server nobody can be told where a slot went: the answer is TRYAGAIN,
+//! upon which a client asks again and is redirected by the server itself.
 
-use super::api::Context;
-use super::call::{self, CallReply, Ownership};
+use super::api::{Context, Transport};
+use super::call::{self, CallReply, Element, Ownership};
 use super::state::{self, Role};
-use super::{apply, clock};
+use super::{blocked, clock};
 use crate::lock::slots::{Slot, SLOTS};
-use crate::lock::Event;
+use crate::lock::{Effect, Event};
+use std::ffi::{CStr, CString};
+use std::rc::Rc;
 
 /// Crons in which every slot is asked about once: a second at `hz 10`.
 const CRONS_PER_ROUND: u16 = 10;
 const SLOTS_PER_CRON: u16 = SLOTS.div_ceil(CRONS_PER_ROUND);
 
+/// Whether CLUSTER NODES and SLOTS may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MapSafety {
+    /// Yes.
+    Safe,
+    /// They would crash the server.
+    Unsafe,
+}
+
+/// The first Valkey whose CLUSTER NODES and SLOTS a module may call at any time.
+const VALKEY_SAFE: [u32; 3] = [9, 0, 1];
+
 /// With each cron, on a server in cluster mode.
 pub(super) fn cron(ctx: Context<'_>) {
-    let is_concerned =
-        state::with(|shell| shell.role == Role::Master && shell.locks.tokens().has_slots());
+    let is_concerned = state::with(|shell| {
+        let has_slots = shell.locks.tokens().has_slots() || !shell.slots_open.is_empty();
+        shell.role == Role::Master && has_slots
+    });
     if !is_concerned {
         return;
     }
@@ -46,14 +68,156 @@ pub(super) fn cron(ctx: Context<'_>) {
 }
 
 fn ask_about(ctx: Context<'_>, numbers: std::ops::Range<u16>) {
+    let mut map = None;
     for slot in Slot::range(numbers) {
-        let was_granted_in = state::with(|shell| !shell.locks.tokens().is_new_slot(slot));
-        if was_granted_in && call::ownership(ctx, &slot.example_key()) == Ownership::Elsewhere {
-            let mut effects = Vec::new();
-            let event = Event::SlotLeft(slot);
-            state::with(|shell| shell.locks.step(clock::boot(), event, &mut effects));
-            apply::in_background(ctx, &mut effects);
+        let is_concerned = state::with(|shell| {
+            !shell.locks.tokens().is_new_slot(slot) || shell.slots_open.contains(&slot)
+        });
+        if !is_concerned {
+            continue;
         }
+        if call::ownership(ctx, &slot.example_key()) == Ownership::Ours {
+            state::with(|shell| shell.slots_open.remove(&slot));
+            continue;
+        }
+        let map = map.get_or_insert_with(|| Map::of(ctx));
+        if map.is_open(slot) {
+            // The other server may grant in it already.
+            state::with(|shell| {
+                shell.slots_open.insert(slot);
+                shell
+                    .locks
+                    .step(clock::boot(), Event::SlotOpen(slot), &mut Vec::new());
+            });
+        } else {
+            left(slot, map);
+        }
+    }
+}
+
+/// The slot is another server's: whoever waits in it is sent there.
+fn left(slot: Slot, map: &Map) {
+    let mut effects = Vec::new();
+    state::with(|shell| {
+        shell.slots_open.remove(&slot);
+        let event = Event::SlotLeft(slot);
+        shell.locks.step(clock::boot(), event, &mut effects);
+    });
+    if effects.is_empty() {
+        return;
+    }
+    let to = map.redirection(slot).map(Rc::new);
+    for effect in effects {
+        // A slot that leaves changes no key.
+        if let Effect::Reply { ticket, .. } = effect {
+            blocked::redirect(ticket, slot, to.clone());
+        }
+    }
+}
+
+/// Where a client is sent that waited for a key of a slot that moved.
+#[derive(Debug)]
+pub(super) struct Redirection {
+    text: CString,
+    /// What kind of connection the port is for.
+    transport: Transport,
+}
+
+impl Redirection {
+    /// Whether the client of this call can be sent there: the port is that of
+    /// its kind of connection.
+    pub(super) fn suits(&self, ctx: Context<'_>) -> bool {
+        ctx.transport() == Some(self.transport)
+    }
+
+    /// The error that sends it there.
+    pub(super) fn text(&self) -> &CStr {
+        &self.text
+    }
+}
+
+/// What the server knows of who serves what; nothing, where it must not be asked.
+#[derive(Default)]
+struct Map {
+    nodes: Option<CallReply>,
+    slots: Option<CallReply>,
+    transport: Option<Transport>,
+}
+
+impl Map {
+    fn of(ctx: Context<'_>) -> Self {
+        if safety(ctx) == MapSafety::Unsafe {
+            return Self::default();
+        }
+        Self {
+            nodes: CallReply::of(ctx, c"CLUSTER", &[c"NODES"]),
+            slots: CallReply::of(ctx, c"CLUSTER", &[c"SLOTS"]),
+            transport: Some(transport(ctx)),
+        }
+    }
+
+    /// Whether keys of the slot are on their way to or from this server. Only of
+    /// itself a server lists such slots: `[93-<-node]`, `[77->-node]`.
+    fn is_open(&self, slot: Slot) -> bool {
+        let text = self.nodes.as_ref().and_then(|nodes| nodes.whole().bytes());
+        let text = String::from_utf8_lossy(text.unwrap_or_default());
+        text.contains(&format!(" [{}-", slot.number()))
+    }
+
+    /// Where the clients of the slot are to be sent.
+    fn redirection(&self, slot: Slot) -> Option<Redirection> {
+        let number = i64::from(slot.number());
+        let has_slot = |range: &Element<'_>| {
+            let end = |index| range.element(index).and_then(Element::number);
+            matches!((end(0), end(1)), (Some(first), Some(last))
+                if (first..=last).contains(&number))
+        };
+        let range = self.slots.as_ref()?.whole().elements().find(has_slot)?;
+        let master = range.element(2)?;
+        // No name: the one under which the client knows this server.
+        let name = master.element(0)?.bytes().unwrap_or_default();
+        let port = master.element(1)?.number()?;
+        let mut text = format!("MOVED {number} ").into_bytes();
+        text.extend_from_slice(name);
+        text.extend_from_slice(format!(":{port}").as_bytes());
+        Some(Redirection {
+            text: CString::new(text).ok()?,
+            transport: self.transport?,
+        })
+    }
+}
+
+/// Whether this server's map may be asked for. It does not change.
+fn safety(ctx: Context<'_>) -> MapSafety {
+    if let Some(known) = state::with(|shell| shell.map_safety) {
+        return known;
+    }
+    let version = ctx.about_server(c"valkey_version");
+    let safety = match version.as_deref().map(version_numbers) {
+        Some(version) if version < VALKEY_SAFE => MapSafety::Unsafe,
+        _ => MapSafety::Safe,
+    };
+    state::with(|shell| shell.map_safety = Some(safety));
+    safety
+}
+
+fn version_numbers(version: &str) -> [u32; 3] {
+    let mut numbers = [0; 3];
+    for (number, part) in numbers.iter_mut().zip(version.split('.')) {
+        *number = part.parse().unwrap_or_default();
+    }
+    numbers
+}
+
+/// For which kind of connection the ports are that a module is told: those that
+/// the nodes use among themselves.
+fn transport(ctx: Context<'_>) -> Transport {
+    let reply = CallReply::of(ctx, c"CONFIG", &[c"GET", c"tls-cluster"]);
+    let value = reply.as_ref().and_then(|pair| pair.element(1)?.bytes());
+    if value == Some(b"yes") {
+        Transport::Tls
+    } else {
+        Transport::Plain
     }
 }
 
@@ -64,4 +228,29 @@ fn epoch(ctx: Context<'_>) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix("cluster_current_epoch:"))
         .and_then(|number| number.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{version_numbers, VALKEY_SAFE};
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        for (version, is_safe) in [
+            ("7.2.9", false),
+            ("8.0.1", false),
+            ("8.1.10", false),
+            ("9.0.0", false),
+            ("9.0.1", true),
+            ("9.1.0-rc1", true),
+            ("10.0.0", true),
+            ("255.255.255", true),
+        ] {
+            assert_eq!(
+                version_numbers(version) >= VALKEY_SAFE,
+                is_safe,
+                "{version}"
+            );
+        }
+    }
 }

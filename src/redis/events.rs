@@ -6,7 +6,7 @@
 use super::api::{self, server, Context, Mode, Name, OK};
 use super::keyspace::Loading;
 use super::state::{self, Attention, Deployment, Role, Suspect};
-use super::{clock, cluster, entry, keyspace, turn};
+use super::{blocked, clock, cluster, entry, keyspace, turn};
 use crate::lock::{ClientId, Event, LockId};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr};
@@ -184,8 +184,11 @@ unsafe extern "C" fn client_changed(
     // SAFETY: with this event the server passes this structure.
     let number = unsafe { (*data.cast::<raw::RedisModuleClientInfo>()).id };
     entry::fence((), || {
-        let is_concerned = state::with(|shell| shell.locks.has_sessions());
-        if let (Some(client), true) = (ClientId::new(number), is_concerned) {
+        let Some(client) = ClientId::new(number) else {
+            return;
+        };
+        blocked::connection_went(client);
+        if state::with(|shell| shell.locks.has_sessions()) {
             happened(Event::SessionEnded(client));
         }
     });
@@ -214,7 +217,7 @@ unsafe extern "C" fn event_loop(
     _data: *mut c_void,
 ) {
     if what != raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
-        return;
+        return entry::fence((), blocked::settle);
     }
     entry::fence((), || {
         // SAFETY: the server passes the context of this call.

@@ -7,10 +7,12 @@
 
 use super::alarm::Alarm;
 use super::blocked::Waiters;
+use super::cluster::MapSafety;
+use crate::lock::slots::Slot;
 use crate::lock::{Effect, Locks, Ttl};
 use lazy_static::lazy_static;
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What this server is. Kept here because the server's own flags lie while
 /// roles change; set at load and in the role event only.
@@ -73,6 +75,10 @@ pub(super) struct Shell {
     pub(super) epoch_seen: Option<u64>,
     /// Cluster: slots below this one were asked about in this round.
     pub(super) slots_asked: u16,
+    /// Cluster: slots of which only some keys are here, for now.
+    pub(super) slots_open: BTreeSet<Slot>,
+    /// Cluster: whether its map may be asked for; asked once.
+    pub(super) map_safety: Option<MapSafety>,
 }
 
 impl Default for Shell {
@@ -90,6 +96,8 @@ impl Default for Shell {
             alarm: None,
             epoch_seen: None,
             slots_asked: 0,
+            slots_open: BTreeSet::new(),
+            map_safety: None,
         }
     }
 }

@@ -143,18 +143,24 @@ fn sweep_waits(ctx: Context<'_>, now: BootTime) -> Progress {
 /// client is tried again with cron; the line keeps its order.
 fn hand_over(ctx: Context<'_>, now: BootTime) -> Progress {
     let count = state::with(|shell| shell.locks.lines_ready().min(HAND_OVERS_MOST));
+    let mut elsewhere = 0;
     for _ in 0..count {
         let Some((db, key)) = state::with(|shell| shell.locks.take_ready_line()) else {
             break;
         };
-        if apply::grant_next(ctx, now, db, &key) == HandOver::NotNow {
+        let outcome = apply::grant_next(ctx, now, db, &key);
+        if outcome != HandOver::Done {
             state::with(|shell| shell.locks.put_ready_line_back(db, &key));
-            // Most of what is refused for one key is refused for all.
-            return Progress::Finished;
+        }
+        match outcome {
+            HandOver::Done => {}
+            HandOver::NotHere => elsewhere += 1,
+            HandOver::NotNow => return Progress::Finished,
         }
     }
+    // Lines that wait for a slot to move hold nobody else up, and need no haste.
     match state::with(|shell| shell.locks.lines_ready()) {
-        0 => Progress::Finished,
+        ready if ready <= elsewhere => Progress::Finished,
         _ => Progress::MoreToDo,
     }
 }

@@ -8,4 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod down;
+mod failover;
+mod moving;
 mod slots;

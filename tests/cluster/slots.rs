@@ -1,6 +1,7 @@
 //! A first grant in a slot opens a term; keys that move keep their holder.
 
-use super::support::{eventually, now, Client, Server};
+use super::support::cluster::{alone, give, migrate, open, two};
+use super::support::{eventually, now};
 use redis::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,24 +12,6 @@ const SLOT: u32 = 12_182;
 const NEIGHBOUR: &str = "{foo}2";
 /// A key of another slot.
 const STRANGER: &str = "bar";
-
-fn node() -> Server {
-    Server::with(&["cluster-enabled yes", "cluster-require-full-coverage no"])
-}
-
-/// A cluster of one, which serves all slots.
-fn alone() -> (Server, Client) {
-    let server = node();
-    let mut client = server.client();
-    client.say("CLUSTER ADDSLOTSRANGE 0 16383");
-    eventually("the cluster is ready", || is_ready(&mut client));
-    (server, client)
-}
-
-fn is_ready(client: &mut Client) -> Option<()> {
-    let info = client.text("CLUSTER INFO");
-    info.contains("cluster_state:ok").then_some(())
-}
 
 /// The first token of this millisecond.
 #[allow(clippy::disallowed_methods, reason = "the test's own clock")]
@@ -63,27 +46,6 @@ fn clock_beyond(token: i64) -> i64 {
     })
 }
 
-/// Two nodes; the first serves all slots.
-fn two() -> (Server, Server) {
-    let (one, mut on_one) = alone();
-    let other = node();
-    on_one.say(&format!("CLUSTER MEET 127.0.0.1 {}", other.port()));
-    let mut on_other = other.client();
-    eventually("they know each other", || {
-        is_ready(&mut on_other)?;
-        let nodes = on_one.text("CLUSTER NODES");
-        (nodes.lines().count() == 2 && !nodes.contains("handshake")).then_some(())
-    });
-    (one, other)
-}
-
-/// Makes `to` the master of the slot, as a resharding does at its end.
-fn give(slot: u32, from: &mut Client, to: &mut Client) {
-    let name = to.text("CLUSTER MYID");
-    to.say(&format!("CLUSTER SETSLOT {slot} NODE {name}"));
-    from.say(&format!("CLUSTER SETSLOT {slot} NODE {name}"));
-}
-
 #[test]
 fn tokens_rise_when_a_slot_leaves_and_comes_back() {
     let (one, other) = two();
@@ -112,11 +74,8 @@ fn a_held_lock_that_moves_keeps_its_holder_and_its_token() {
     let (one, other) = two();
     let (mut on_one, mut on_other) = (one.client(), other.client());
     let token = on_one.acquired(KEY, "alice", 60_000);
-    let (here, there) = (on_one.text("CLUSTER MYID"), on_other.text("CLUSTER MYID"));
-    on_other.say(&format!("CLUSTER SETSLOT {SLOT} IMPORTING {here}"));
-    on_one.say(&format!("CLUSTER SETSLOT {SLOT} MIGRATING {there}"));
-    let port = other.port();
-    on_one.say(&format!("MIGRATE 127.0.0.1 {port} {KEY} 0 5000"));
+    open(SLOT, &mut on_one, &mut on_other);
+    migrate(KEY, &mut on_one, &other);
     give(SLOT, &mut on_one, &mut on_other);
     assert!(on_other.is_live(KEY, token));
     assert_eq!(on_other.acquire(KEY, "bob", 1_000), None);

@@ -2,7 +2,9 @@
 //! clients, a listener to its replication stream, and waiting without sleeping.
 
 pub mod client;
+pub mod cluster;
 pub mod eventually;
+pub mod process;
 pub mod resp;
 pub mod server;
 pub mod stream;

@@ -201,6 +201,11 @@ impl Server {
         self.child.as_ref().expect("it is running").id()
     }
 
+    /// Sends the process a signal: STOP, and CONT to go on.
+    pub fn signal(&self, name: &str) {
+        super::process::signal(self.pid(), name);
+    }
+
     /// Its directory.
     pub fn directory(&self) -> &Path {
         self.directory.path()

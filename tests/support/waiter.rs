@@ -36,6 +36,23 @@ impl Waiter {
         waiter
     }
 
+    /// A connection that speaks RESP3.
+    pub fn in_resp3(server: &Server) -> Self {
+        let mut waiter = Self::asks(server, "HELLO 3");
+        waiter.say("PING");
+        while waiter.answer() != "+PONG" {}
+        waiter
+    }
+
+    /// Sends a line of words that blocks, and waits as [`Waiter::joins`] does.
+    pub fn waits(&mut self, watcher: &mut Client, line: &str) {
+        let blocked = blocked_clients(watcher);
+        self.say(line);
+        eventually("one more client is blocked", || {
+            (blocked_clients(watcher) > blocked).then_some(())
+        });
+    }
+
     /// Sends another line of words behind.
     pub fn say(&mut self, line: &str) {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();

@@ -1,0 +1,82 @@
+//! Servers in cluster mode, and slots that move between them.
+
+use super::{eventually, Client, Server};
+
+/// A server in cluster mode that serves no slot yet.
+pub fn node() -> Server {
+    Server::with(&[
+        "cluster-enabled yes",
+        "cluster-require-full-coverage no",
+        "cluster-node-timeout 2000",
+    ])
+}
+
+/// A cluster of one, which serves all slots.
+pub fn alone() -> (Server, Client) {
+    let server = node();
+    let mut client = server.client();
+    client.say("CLUSTER ADDSLOTSRANGE 0 16383");
+    eventually("the cluster is ready", || is_ready(&mut client));
+    (server, client)
+}
+
+/// Whether the server thinks that the cluster is up.
+pub fn is_ready(client: &mut Client) -> Option<()> {
+    let info = client.text("CLUSTER INFO");
+    info.contains("cluster_state:ok").then_some(())
+}
+
+/// Two nodes; the first serves all slots.
+pub fn two() -> (Server, Server) {
+    let (one, mut on_one) = alone();
+    let other = node();
+    on_one.say(&format!("CLUSTER MEET 127.0.0.1 {}", other.port()));
+    let mut on_other = other.client();
+    eventually("they know each other", || {
+        is_ready(&mut on_other)?;
+        let nodes = on_one.text("CLUSTER NODES");
+        (nodes.lines().count() == 2 && !nodes.contains("handshake")).then_some(())
+    });
+    (one, other)
+}
+
+/// A master that serves all slots, and its replica.
+pub fn pair() -> (Server, Server) {
+    let (master, replica) = two();
+    let name = master.client().text("CLUSTER MYID");
+    let mut on_replica = replica.client();
+    eventually("it becomes a replica", || {
+        let words = ["CLUSTER", "REPLICATE", &name];
+        on_replica.try_call(&words).ok()
+    });
+    eventually("the link is up", || {
+        (on_replica.info("master_link_status") == "up").then_some(())
+    });
+    // The master must know it, too, or it takes no part in a failover.
+    let mut on_master = master.client();
+    eventually("the master knows its replica", || {
+        let nodes = on_master.text("CLUSTER NODES");
+        nodes.contains(" slave ").then_some(())
+    });
+    (master, replica)
+}
+
+/// Opens the slot, as a resharding does at its beginning.
+pub fn open(slot: u32, from: &mut Client, to: &mut Client) {
+    let (here, there) = (from.text("CLUSTER MYID"), to.text("CLUSTER MYID"));
+    to.say(&format!("CLUSTER SETSLOT {slot} IMPORTING {here}"));
+    from.say(&format!("CLUSTER SETSLOT {slot} MIGRATING {there}"));
+}
+
+/// Moves a key of an open slot.
+pub fn migrate(key: &str, from: &mut Client, to: &Server) {
+    let port = to.port();
+    from.say(&format!("MIGRATE 127.0.0.1 {port} {key} 0 5000"));
+}
+
+/// Makes `to` the master of the slot, as a resharding does at its end.
+pub fn give(slot: u32, from: &mut Client, to: &mut Client) {
+    let name = to.text("CLUSTER MYID");
+    to.say(&format!("CLUSTER SETSLOT {slot} NODE {name}"));
+    from.say(&format!("CLUSTER SETSLOT {slot} NODE {name}"));
+}
