@@ -9,11 +9,16 @@
 mod support;
 
 mod asking_again;
+mod databases;
 mod handing_over;
 mod limits;
+mod modes;
 mod order;
 mod pauses;
+mod pipelines;
 mod session;
+mod shutdown;
 mod storm;
 mod timeouts;
+mod unread;
 mod vanishing;

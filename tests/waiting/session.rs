@@ -189,3 +189,26 @@ fn after_two_failovers_only_the_ttl_is_left_of_a_session() {
         "no data was lost"
     );
 }
+
+#[test]
+fn a_session_is_an_error_in_functions() {
+    let server = Server::start();
+    let mut client = server.client();
+    let library = "#!lua name=lib
+        redis.register_function('session', function(keys, args)
+            return redis.call('LOCK.ACQUIRE', keys[1], 'a', '1000', unpack(args)) end)";
+    client.call(&["FUNCTION", "LOAD", library]);
+    for call in ["SESSION", "BLOCK 0 SESSION", "SESSION BLOCK 1000"] {
+        let error = client.error_of(&format!("FCALL session 1 k {call}"));
+        assert!(
+            error.contains("SESSION is not allowed in scripts"),
+            "{error}"
+        );
+        assert_eq!(client.number("DBSIZE"), 0);
+    }
+    // Without it the same function works, and the hold outlives the connection.
+    let mut other = server.client();
+    assert!(other.number("FCALL session 1 k BLOCK 0") > 0);
+    drop(other);
+    assert!(client.fence("k").is_some());
+}
