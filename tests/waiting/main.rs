@@ -9,6 +9,7 @@
 mod support;
 
 mod asking_again;
+mod cost;
 mod databases;
 mod handing_over;
 mod limits;
