@@ -443,7 +443,7 @@ impl Lines {
         Some((entry.db, entry.key.clone()))
     }
 
-    /// How many lines are to be looked at, at most.
+    /// How many lines are to be looked at.
     pub fn ready(&self) -> usize {
         self.ready.len()
     }

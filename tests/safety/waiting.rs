@@ -1,5 +1,6 @@
 //! Waiting in line, by the rules alone.
 
+use crate::lock::slots::Slot;
 use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Extension, Locks, News, Patience};
 use crate::lock::{LockId, Place, TicketId, Token};
 use crate::server::Server;
@@ -430,4 +431,69 @@ fn lines_are_looked_at_in_the_order_in_which_their_locks_ended() {
     server.flush(None);
     server.turn();
     assert_eq!(server.locks.len(), 3);
+}
+
+#[test]
+fn who_waits_in_an_open_slot_stays_and_is_told_when_the_slot_left() {
+    let slot = Slot::of_key(b"lock");
+    let mut lock = OneKey::new();
+    lock.locks.enter_slot(b"lock", crate::values::wall(0));
+    lock.try_it(b"ann");
+    let bob = lock.wait(b"bob");
+    assert_eq!(lock.step(Event::SlotOpen(slot)), (Answer::Yes, vec![]));
+    assert!(lock.locks.is_new_slot(b"lock"), "another may grant in it");
+    assert_eq!(lock.locks.waiting(), 1);
+    let moved = (bob, News::Moved(slot));
+    assert_eq!(lock.step(Event::SlotLeft(slot)), (Answer::Yes, vec![moved]));
+    assert_eq!(lock.locks.waiting(), 0);
+}
+
+#[test]
+fn a_line_that_goes_leaves_the_others_to_be_looked_at_in_their_order() {
+    let mut locks = Locks::default();
+    let now = BootTime::from_ns(1_000_000);
+    let keys: [&[u8]; 4] = [b"a", b"b", b"c", b"d"];
+    let tickets = keys.map(|key| {
+        let mut held = None;
+        let mut ask = |owner, patience| {
+            let at = Place {
+                db: 0,
+                key,
+                lock: held,
+            };
+            let event = Event::Acquire {
+                at,
+                owner,
+                ttl: ttl(100),
+                session: None,
+                patience,
+            };
+            let mut effects = Vec::new();
+            let answer = locks.step(now, event, &mut effects);
+            for effect in effects {
+                if let Effect::Store(lock) = effect {
+                    held = Some(lock);
+                }
+            }
+            answer
+        };
+        ask(b"holder", Patience::Try);
+        let patience = Patience::Wait {
+            until: None,
+            waiters_most: 10,
+        };
+        match ask(b"waiter", patience) {
+            Answer::InLine(ticket) => ticket,
+            other => panic!("{other:?}"),
+        }
+    });
+    // All come free at once, and the only one who waits for the second goes.
+    locks.step(now, Event::Flushed { db: None }, &mut Vec::new());
+    assert_eq!(locks.lines_ready(), 4);
+    locks.step(now, Event::TicketGone(tickets[1]), &mut Vec::new());
+    assert_eq!(locks.lines_ready(), 3);
+    let mut next = || locks.take_ready_line().map(|(_, key)| key.to_vec());
+    let order: Vec<Vec<u8>> = std::iter::from_fn(&mut next).collect();
+    assert_eq!(order, [b"a", b"c", b"d"]);
+    assert_eq!(locks.broken_invariant(), None);
 }

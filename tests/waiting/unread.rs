@@ -1,7 +1,7 @@
 //! Clients that wait and do not read: stopped, or killed by their output limit.
 
 use super::support::process::signal;
-use super::support::{blocked_clients, eventually, Client, Server, Waiter};
+use super::support::{blocked_clients, eventually, Client, Server, Stream, Waiter};
 use std::process::{Child, Command, Stdio};
 
 /// A subscriber that waits for the lock, and then whoever waits behind it.
@@ -41,9 +41,13 @@ fn a_waiter_that_is_killed_by_its_output_limit_is_never_granted() {
     eventually("it is killed", || {
         (blocked_clients(&mut scene.client) == 1).then_some(())
     });
+    let mut stream = Stream::of(scene.server.port());
     assert_eq!(scene.client.release("k", "holder"), 1);
     let token = scene.next.token();
     assert!(scene.client.is_live("k", token));
+    let heard = stream.heard(&mut scene.client);
+    let is_granted = |line: &&String| line.starts_with("LOCK._GRANT k deaf ");
+    assert_eq!(heard.iter().find(is_granted), None);
     drop(scene.deaf);
     scene.server.assert_healthy();
 }

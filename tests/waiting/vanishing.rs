@@ -1,6 +1,6 @@
 //! Every way a waiter can vanish: it is never granted, and costs nothing.
 
-use super::support::{blocked_clients, eventually, Client, Server, Waiter};
+use super::support::{blocked_clients, eventually, Client, Server, Stream, Waiter};
 
 fn nobody_waits(client: &mut Client) {
     eventually("nobody waits", || {
@@ -36,9 +36,16 @@ impl Scene {
         eventually("one waiter is left", || {
             (blocked_clients(&mut self.client) == 1).then_some(())
         });
+        let mut stream = Stream::of(self.server.port());
         assert_eq!(self.client.release("k", "holder"), 1);
         let token = self.staying.token();
         assert!(self.client.is_live("k", token));
+        // Nor was the other one granted for a moment.
+        let heard = stream.heard(&mut self.client);
+        let grants = heard.iter().filter(|line| line.starts_with("LOCK._GRANT"));
+        let expected = format!("LOCK._GRANT k b {token} 60000 1 0");
+        assert_eq!(grants.collect::<Vec<_>>(), [&expected]);
+        drop(stream);
         assert_eq!(self.client.release("k", "b"), 1);
         assert_eq!(self.client.number("DBSIZE"), 0);
         nobody_waits(&mut self.client);
