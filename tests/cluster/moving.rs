@@ -1,6 +1,6 @@
 //! A slot that moves while somebody waits for a key of it.
 
-use super::support::cluster::{give, migrate, open, two};
+use super::support::cluster::{alone, give, migrate, open, two};
 use super::support::{blocked_clients, eventually, now, Client, Server, Waiter};
 use std::time::Duration;
 
@@ -10,19 +10,24 @@ const SLOT: u32 = 12_182;
 /// A key of another slot.
 const STRANGER: &str = "bar";
 
-/// Valkey before 9.0.1 cannot say where to; the client asks again and is told.
-fn is_sent_to(waiter: &mut Waiter, to: &Server, told_by: &mut Client) {
+/// It is told what anybody is told who asks for the key. Valkey before 9.0.1 lets no
+/// module know where the slot is; there the client asks again and is told.
+fn is_sent_to(waiter: &mut Waiter, to: &Server, from: &Server) {
     let told = waiter.answer();
-    let moved = format!("-MOVED {SLOT} 127.0.0.1:{}", to.port());
-    let info = told_by.text("INFO server");
+    let info = from.client().text("INFO server");
     let version = info
         .lines()
         .find_map(|line| line.strip_prefix("valkey_version:"));
-    match version.map(|it| it.trim().to_owned()) {
+    match version.map(str::trim) {
         Some(old) if old.starts_with("8.") || old == "9.0.0" => {
             assert!(told.starts_with("-TRYAGAIN "), "{told}");
         }
-        _ => assert_eq!(told, moved),
+        _ => {
+            let expected = Waiter::asks(from, &format!("GET {KEY}")).answer();
+            assert_eq!(told, expected);
+            assert!(told.starts_with(&format!("-MOVED {SLOT} ")), "{told}");
+            assert!(told.ends_with(&format!(":{}", to.port())), "{told}");
+        }
     }
 }
 
@@ -49,8 +54,8 @@ fn who_waits_in_a_slot_that_moved_is_sent_after_it_and_nobody_else_is() {
     open(SLOT, &mut on_one, &mut on_other);
     migrate(KEY, &mut on_one, &other);
     give(SLOT, &mut on_one, &mut on_other);
-    is_sent_to(&mut first, &other, &mut on_one);
-    is_sent_to(&mut second, &other, &mut on_one);
+    is_sent_to(&mut first, &other, &one);
+    is_sent_to(&mut second, &other, &one);
     assert!(stranger.is_silent());
     assert_eq!(blocked_clients(&mut on_one), 1);
 
@@ -86,7 +91,7 @@ fn waiters_stay_in_line_while_the_keys_of_their_slot_are_on_their_way() {
     assert_eq!(on_other.release(KEY, "a"), 1);
     assert!(there.token() > token);
     let mut later = later;
-    is_sent_to(&mut later, &other, &mut on_one);
+    is_sent_to(&mut later, &other, &one);
     one.assert_healthy();
     other.assert_healthy();
 }
@@ -145,4 +150,49 @@ fn lines_of_a_slot_on_its_way_hold_up_nobody_else() {
     for waiter in &mut stuck {
         waiter.token();
     }
+}
+
+#[test]
+fn the_address_is_the_one_under_which_clients_know_the_other_server() {
+    for (kind, shown) in [("hostname", " locks.example:"), ("unknown-endpoint", " :")] {
+        let (one, other) = two();
+        let (mut on_one, mut on_other) = (one.client(), other.client());
+        on_other.say("CONFIG SET cluster-announce-hostname locks.example");
+        eventually("its name is known", || {
+            let nodes = on_one.text("CLUSTER NODES");
+            nodes.contains("locks.example").then_some(())
+        });
+        on_one.say(&format!(
+            "CONFIG SET cluster-preferred-endpoint-type {kind}"
+        ));
+        on_one.acquired(KEY, "holder", 60_000);
+        let ask = "LOCK.ACQUIRE foo a 60000 BLOCK 0";
+        let mut waiter = Waiter::joins(&one, &mut on_one, ask);
+        open(SLOT, &mut on_one, &mut on_other);
+        migrate(KEY, &mut on_one, &other);
+        give(SLOT, &mut on_one, &mut on_other);
+        let expected = Waiter::asks(&one, &format!("GET {KEY}")).answer();
+        assert!(expected.contains(shown), "{expected}");
+        is_sent_to(&mut waiter, &other, &one);
+    }
+}
+
+/// There is no address then. Who asks again is told that the slot is not served.
+#[test]
+fn who_waits_in_a_slot_that_nobody_serves_any_more_is_told_to_ask_again() {
+    let (mut server, mut client) = alone();
+    let token = client.acquired(KEY, "holder", 60_000);
+    let ask = "LOCK.ACQUIRE foo a 60000 BLOCK 0";
+    let mut waiter = Waiter::joins(&server, &mut client, ask);
+    client.say(&format!("CLUSTER DELSLOTS {SLOT}"));
+    let told = waiter.answer();
+    assert!(told.starts_with("-TRYAGAIN "), "{told}");
+    waiter.say(ask);
+    let told = waiter.answer();
+    assert!(told.starts_with("-CLUSTERDOWN "), "{told}");
+    client.say(&format!("CLUSTER ADDSLOTS {SLOT}"));
+    waiter.waits(&mut client, ask);
+    assert_eq!(client.release(KEY, "holder"), 1);
+    assert!(waiter.token() > token);
+    server.assert_healthy();
 }

@@ -70,6 +70,30 @@ fn a_swap_of_two_databases_with_lines_grants_both_heads_where_they_wait() {
     }
 }
 
+/// What comes in from the other database is not waited for, whatever it is.
+#[test]
+fn a_swap_that_brings_a_key_of_another_type_sends_everybody_away() {
+    let mut server = Server::start();
+    let mut client = server.client();
+    let mut watcher = server.client();
+    client.say("SELECT 1");
+    client.say("SET k v");
+    holds_in(&mut client, 0, "holder");
+    let ask = "LOCK.ACQUIRE k a 60000 BLOCK 0";
+    let mut waiter = Waiter::joins(&server, &mut watcher, ask);
+    client.say("SWAPDB 0 1");
+    let told = waiter.answer();
+    assert!(told.starts_with("-WRONGTYPE "), "{told}");
+    assert_eq!(client.text("GET k"), "v");
+    // The connection may wait again, once the key is free for it.
+    client.say("DEL k");
+    client.acquired("k", "holder", 60_000);
+    waiter.waits(&mut watcher, ask);
+    client.release("k", "holder");
+    waiter.token();
+    server.assert_healthy();
+}
+
 #[test]
 fn flushdb_of_one_database_leaves_the_line_of_another_waiting() {
     let server = Server::start();

@@ -32,6 +32,22 @@ fn one_waiter_too_many_is_refused_and_a_place_that_is_given_up_is_free() {
     assert!(next.token() > 0);
 }
 
+/// The server never unloads a module with a data type; were it to, the waiters
+/// would be left with nobody to answer them.
+#[test]
+fn the_module_is_not_unloaded_under_its_waiters() {
+    let mut server = Server::start();
+    let mut client = server.client();
+    client.acquired("k", "holder", 60_000);
+    let ask = "LOCK.ACQUIRE k a 60000 BLOCK 0";
+    let mut waiter = Waiter::joins(&server, &mut client, ask);
+    let error = client.error_of("MODULE UNLOAD redislock");
+    assert!(error.starts_with("ERR "), "{error}");
+    client.release("k", "holder");
+    waiter.token();
+    server.assert_healthy();
+}
+
 #[test]
 fn the_limit_is_a_setting() {
     let server = Server::start();
