@@ -96,15 +96,16 @@ pub(super) fn grant_next(ctx: Context<'_>, now: BootTime, db: u32, key: &[u8]) -
     }
     let name = ctx.name(key);
     let name = name.name();
-    match call::permission(ctx, key) {
-        Permission::Given => {}
-        Permission::Elsewhere => return HandOver::NotHere,
-        Permission::Refused => {
-            // A key of another type is refused, too, and that will not change.
-            let found = ctx.open(name, Mode::Read).lock(keyspace::lock_type());
-            if found != Err(NotALock) {
-                return HandOver::NotNow;
-            }
+    let refusal = match call::permission(ctx, key) {
+        Permission::Given => None,
+        Permission::Elsewhere => Some(HandOver::NotHere),
+        Permission::Refused => Some(HandOver::NotNow),
+    };
+    if let Some(refusal) = refusal {
+        // A key of another type is refused, too, and that will not change.
+        let found = ctx.open(name, Mode::Read).lock(keyspace::lock_type());
+        if found != Err(NotALock) {
+            return refusal;
         }
     }
     let open = ctx.open(name, Mode::Write);

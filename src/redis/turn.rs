@@ -143,7 +143,7 @@ fn sweep_waits(ctx: Context<'_>, now: BootTime) -> Progress {
 /// client is tried again with cron; the line keeps its order.
 fn hand_over(ctx: Context<'_>, now: BootTime) -> Progress {
     let count = state::with(|shell| shell.locks.lines_ready().min(HAND_OVERS_MOST));
-    let mut elsewhere = 0;
+    let (mut served, mut elsewhere) = (0, 0);
     for _ in 0..count {
         let Some((db, key)) = state::with(|shell| shell.locks.take_ready_line()) else {
             break;
@@ -153,14 +153,15 @@ fn hand_over(ctx: Context<'_>, now: BootTime) -> Progress {
             state::with(|shell| shell.locks.put_ready_line_back(db, &key));
         }
         match outcome {
-            HandOver::Done => {}
+            HandOver::Done => served += 1,
             HandOver::NotHere => elsewhere += 1,
             HandOver::NotNow => return Progress::Finished,
         }
     }
-    // Lines that wait for a slot to move hold nobody else up, and need no haste.
+    // Lines that wait for a slot to move hold nobody else up, and need no haste:
+    // those that were looked at are now the last, and cron comes back to them.
     match state::with(|shell| shell.locks.lines_ready()) {
-        ready if ready <= elsewhere => Progress::Finished,
+        ready if ready <= elsewhere || served == 0 => Progress::Finished,
         _ => Progress::MoreToDo,
     }
 }

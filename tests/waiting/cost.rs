@@ -29,6 +29,15 @@ fn connections_most() -> usize {
     soft.map_or(1_000, |files: usize| files.saturating_sub(500))
 }
 
+/// A connection that the server has accepted: what is sent on two such, one behind
+/// the other, is read in that order.
+fn connect(port: u16) -> Wire {
+    let mut wire = Wire::small(port);
+    wire.send_command(&[b"PING"]).expect("it listens");
+    assert_eq!(wire.line().expect("an answer"), b"+PONG");
+    wire
+}
+
 struct Waiting {
     wire: Wire,
     owner: String,
@@ -50,7 +59,7 @@ impl Line {
             port: server.port(),
             key,
             holder: Waiting {
-                wire: Wire::small(server.port()),
+                wire: connect(server.port()),
                 owner: "holder".to_owned(),
             },
             waiters: VecDeque::new(),
@@ -59,7 +68,7 @@ impl Line {
         };
         client.acquired(key, "holder", 3_600_000);
         for _ in 0..length {
-            line.join(Wire::small(server.port()), client, "0");
+            line.join(connect(server.port()), client, "0");
         }
         line
     }
@@ -103,7 +112,7 @@ impl Line {
 
     /// Somebody joins for a moment, until its wait runs out.
     fn run_out(&mut self, client: &mut Client) {
-        self.join(Wire::small(self.port), client, "1");
+        self.join(connect(self.port), client, "1");
         let mut last = self.waiters.pop_back().expect("the last");
         assert_eq!(last.wire.line().expect("an answer"), b"$-1");
     }
@@ -113,7 +122,7 @@ impl Line {
         let middle = self.waiters.len() / 2;
         drop(self.waiters.remove(middle));
         client.text("PING");
-        self.join(Wire::small(self.port), client, "0");
+        self.join(connect(self.port), client, "0");
     }
 
     fn median(&self, kind: &str) -> f64 {
