@@ -13,8 +13,9 @@
 //! The server is asked with a call on a key of the slot. Only if that is refused
 //! its map is looked at, with CLUSTER NODES and SLOTS: before Valkey 9.0.1 these
 //! follow a null pointer when a module calls them outside a client's command. On
-//! such a server nobody can be told where a slot went: the answer is TRYAGAIN,
-//! upon which a client asks again and is redirected by the server itself.
+//! such a server nobody can be told where a slot went, nor that it is only on its
+//! way: the answer is TRYAGAIN, upon which a client asks again and joins the line
+//! again, or is redirected by the server itself.
 
 use super::api::{Context, Transport};
 use super::call::{self, CallReply, Element, Ownership};
