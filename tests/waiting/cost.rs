@@ -29,18 +29,29 @@ fn connections_most() -> usize {
     soft.map_or(1_000, |files: usize| files.saturating_sub(500))
 }
 
-/// A connection that the server has accepted: what is sent on two such, one behind
-/// the other, is read in that order.
-fn connect(port: u16) -> Wire {
+/// A connection, and the server's number for it.
+struct Caller {
+    wire: Wire,
+    id: String,
+}
+
+fn connect(port: u16) -> Caller {
     let mut wire = Wire::small(port);
-    wire.send_command(&[b"PING"]).expect("it listens");
-    assert_eq!(wire.line().expect("an answer"), b"+PONG");
-    wire
+    wire.send_command(&[b"CLIENT", b"ID"]).expect("it listens");
+    let id = wire.line().expect("a number");
+    let id = String::from_utf8_lossy(&id[1..]).into_owned();
+    Caller { wire, id }
 }
 
 struct Waiting {
-    wire: Wire,
+    caller: Caller,
     owner: String,
+}
+
+impl Waiting {
+    fn told(&mut self) -> Vec<u8> {
+        self.caller.wire.line().expect("an answer")
+    }
 }
 
 /// A held lock and its line.
@@ -59,7 +70,7 @@ impl Line {
             port: server.port(),
             key,
             holder: Waiting {
-                wire: connect(server.port()),
+                caller: connect(server.port()),
                 owner: "holder".to_owned(),
             },
             waiters: VecDeque::new(),
@@ -68,13 +79,22 @@ impl Line {
         };
         client.acquired(key, "holder", 3_600_000);
         for _ in 0..length {
-            line.join(connect(server.port()), client, "0");
+            line.join(connect(server.port()), client);
         }
         line
     }
 
-    /// Somebody joins at the end; the server has seen it when this returns.
-    fn join(&mut self, mut wire: Wire, client: &mut Client, timeout: &str) {
+    /// Somebody joins at the end, and is there when this returns.
+    fn join(&mut self, caller: Caller, client: &mut Client) {
+        let blocks = format!("CLIENT LIST ID {}", caller.id);
+        self.ask(caller, "0");
+        // What is sent on two connections may arrive in another order.
+        eventually("it is in line", || {
+            client.text(&blocks).contains(" flags=b ").then_some(())
+        });
+    }
+
+    fn ask(&mut self, mut caller: Caller, timeout: &str) {
         let owner = format!("w{}", self.came);
         self.came += 1;
         let words = [
@@ -85,20 +105,19 @@ impl Line {
             "BLOCK",
             timeout,
         ];
-        wire.send_command(&words.map(str::as_bytes))
-            .expect("it listens");
-        client.text("PING");
-        self.waiters.push_back(Waiting { wire, owner });
+        let sent = caller.wire.send_command(&words.map(str::as_bytes));
+        sent.expect("it listens");
+        self.waiters.push_back(Waiting { caller, owner });
     }
 
     /// The holder releases, the head is told, and the one who held joins again.
     fn hand_over(&mut self, client: &mut Client) {
         assert_eq!(client.release(self.key, &self.holder.owner), 1);
         let mut next = self.waiters.pop_front().expect("a head");
-        let told = next.wire.line().expect("a token");
+        let told = next.told();
         assert!(told.starts_with(b":"), "{}", told.escape_ascii());
         let last = std::mem::replace(&mut self.holder, next);
-        self.join(last.wire, client, "0");
+        self.join(last.caller, client);
     }
 
     /// Somebody in the middle leaves the line, is told so, and joins at its end.
@@ -106,23 +125,22 @@ impl Line {
         let middle = self.waiters.len() / 2;
         let mut gone = self.waiters.remove(middle).expect("one in the middle");
         assert_eq!(client.release(self.key, &gone.owner), 0);
-        assert_eq!(gone.wire.line().expect("an answer"), b"$-1");
-        self.join(gone.wire, client, "0");
+        assert_eq!(gone.told(), b"$-1");
+        self.join(gone.caller, client);
     }
 
     /// Somebody joins for a moment, until its wait runs out.
-    fn run_out(&mut self, client: &mut Client) {
-        self.join(connect(self.port), client, "1");
+    fn run_out(&mut self, _client: &mut Client) {
+        self.ask(connect(self.port), "1");
         let mut last = self.waiters.pop_back().expect("the last");
-        assert_eq!(last.wire.line().expect("an answer"), b"$-1");
+        assert_eq!(last.told(), b"$-1");
     }
 
     /// The connection of somebody in the middle dies, and another joins.
     fn die(&mut self, client: &mut Client) {
         let middle = self.waiters.len() / 2;
         drop(self.waiters.remove(middle));
-        client.text("PING");
-        self.join(connect(self.port), client, "0");
+        self.join(connect(self.port), client);
     }
 
     fn median(&self, kind: &str) -> f64 {
