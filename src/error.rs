@@ -24,6 +24,8 @@ pub enum Error {
     SessionInScript,
     /// The key's slot went to another server while the client waited.
     Moved(Slot),
+    /// The server became a replica while the client waited.
+    Demoted,
     /// A token that cannot be one.
     TokenOutOfRange,
     /// An owner of no bytes, or of too many.
@@ -73,6 +75,10 @@ impl fmt::Display for Error {
                 out,
                 "TRYAGAIN slot {} is another server's now: ask again to be redirected",
                 slot.number()
+            ),
+            Self::Demoted => out.write_str(
+                "UNBLOCKED force unblock from blocking operation, instance state changed \
+                 (master -> replica?)",
             ),
             Self::TokenOutOfRange => {
                 write!(out, "ERR token must be from 1 to {}", Token::MOST.get())

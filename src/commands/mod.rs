@@ -232,6 +232,7 @@ pub fn reply_to_waiter(news: News) -> Result<Reply, Error> {
         News::NotYours => Ok(Reply::Null),
         News::WrongType => Err(Error::WrongType),
         News::Moved(slot) => Err(Error::Moved(slot)),
+        News::Demoted => Err(Error::Demoted),
         News::TokensExhausted => Err(Error::TokensExhausted),
     }
 }

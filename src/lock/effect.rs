@@ -72,6 +72,8 @@ pub enum News {
     WrongType,
     /// The key's slot is another server's now.
     Moved(Slot),
+    /// The server became a replica, and grants nothing any more.
+    Demoted,
     /// There are no tokens left.
     TokensExhausted,
 }

@@ -10,6 +10,9 @@
 //!   (CLIENT UNBLOCK TIMEOUT);
 //! - when it was told but not yet answered, nothing says so for certain but that
 //!   its letter is freed unread. A grant in an unread letter is given back;
+//! - a server that becomes a replica leaves some where they are (from Valkey 9 on:
+//!   all in cluster mode, else those that announced CLIENT CAPA redirect). They
+//!   are sent away from here, in a cluster after the slot of their key;
 //! - a connection that is marked to be closed reads its letter, too, and the reply
 //!   goes nowhere. It is freed before the loop sleeps, so a connection counts as
 //!   answered only after that: a grant of one that goes before is given back.
@@ -18,7 +21,7 @@
 
 use super::api::{server, Context};
 use super::cluster::Redirection;
-use super::state::{self, Attention};
+use super::state::{self, Attention, Role};
 use super::{clock, entry};
 use crate::commands::{self, Reply};
 use crate::lock::slots::Slot;
@@ -44,6 +47,11 @@ pub(super) struct Waiters {
 }
 
 impl Waiters {
+    /// Whether nobody waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_ticket.is_empty()
+    }
+
     /// The client of this handle waits no more.
     fn take(&mut self, handle: Handle) -> Option<TicketId> {
         let ticket = self.by_handle.remove(&handle)?;
@@ -123,6 +131,19 @@ pub(super) fn tell(ticket: TicketId, news: News) {
 /// Tells a client that waits that its key is in a slot that moved, and where to.
 pub(super) fn redirect(ticket: TicketId, slot: Slot, to: Option<Rc<Redirection>>) {
     send(ticket, News::Moved(slot), to);
+}
+
+/// With each cron, if this is a replica: nobody is granted here, so whoever still
+/// waits is told what the server tells others when it becomes one.
+pub(super) fn send_left_behind() {
+    let left = state::with(|shell| match shell.role {
+        Role::Master => Vec::new(),
+        Role::Replica => shell.waiters.by_ticket.keys().copied().collect(),
+    });
+    for ticket in left {
+        gone(ticket);
+        send(ticket, News::Demoted, None);
+    }
 }
 
 fn send(ticket: TicketId, news: News, redirection: Option<Rc<Redirection>>) {

@@ -7,7 +7,8 @@
 //! returns within that time is not noticed; the README says so.
 //!
 //! Whoever waits for a key of a slot that left is sent after it with MOVED, as a
-//! client that asks is. While keys of a slot are on their way one by one (the
+//! client that asks is; so are those whom a server left waiting when it became a
+//! replica, and all its slots left. While keys of a slot are on their way one by one (the
 //! slot is *open*: migrating or importing), those who wait stay in line.
 //!
 //! The server is asked with a call on a key of the slot. Only if that is refused
@@ -46,7 +47,9 @@ const VALKEY_SAFE: [u32; 3] = [9, 0, 1];
 pub(super) fn cron(ctx: Context<'_>) {
     let is_concerned = state::with(|shell| {
         let has_slots = shell.locks.tokens().has_slots() || !shell.slots_open.is_empty();
-        shell.role == Role::Master && has_slots
+        // A server that became a replica may have left waiters where they are.
+        let is_served = shell.role == Role::Master || !shell.waiters.is_empty();
+        is_served && has_slots
     });
     if !is_concerned {
         return;

@@ -204,8 +204,9 @@ unsafe extern "C" fn cron(
         turn::try_again();
         // SAFETY: the server passes the context of this call.
         let ctx = unsafe { Context::from_raw(ctx) };
-        if let (Some(ctx), Deployment::Cluster) = (ctx, state::with(|shell| shell.deployment)) {
-            cluster::cron(ctx);
+        match (ctx, state::with(|shell| shell.deployment)) {
+            (Some(ctx), Deployment::Cluster) => cluster::cron(ctx),
+            _ => blocked::send_left_behind(),
         }
     });
 }

@@ -166,6 +166,27 @@ fn waiters_of_a_server_that_becomes_a_replica_get_an_error_and_no_lock() {
     scene.server.assert_healthy();
 }
 
+/// Valkey redirects clients that can be, but only those that wait for the server
+/// itself: one that waits for a module it leaves where it is. Redis has no such
+/// clients, and sends everybody away.
+#[test]
+fn who_could_be_redirected_is_sent_away_too_when_the_server_becomes_a_replica() {
+    let master = Server::start();
+    let mut server = Server::start();
+    let mut client = server.client();
+    client.acquired("k", "holder", 60_000);
+    let mut waiter = Waiter::asks(&server, "CLIENT CAPA redirect");
+    let answer = waiter.answer();
+    assert!(answer == "+OK" || answer.starts_with("-ERR "), "{answer}");
+    waiter.waits(&mut client, "LOCK.ACQUIRE k a 60000 BLOCK 0");
+    client.say(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
+    let told = waiter.answer();
+    assert!(told.starts_with("-UNBLOCKED "), "{told}");
+    client.say("REPLICAOF NO ONE");
+    assert_eq!(blocked_clients(&mut client), 0);
+    server.assert_healthy();
+}
+
 #[test]
 fn a_server_shuts_down_with_waiters_in_line() {
     let mut scene = scene(&[]);
