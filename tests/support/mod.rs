@@ -14,4 +14,4 @@ pub use client::Client;
 pub use eventually::{eventually, now, PATIENCE};
 pub use server::Server;
 pub use stream::Stream;
-pub use waiter::{blocked_clients, Waiter};
+pub use waiter::{blocked_clients, lets_subscribers_wait, Waiter};

@@ -1,10 +1,54 @@
 //! Clients that wait and do not read: stopped, or killed by their output limit.
 
 use super::support::process::signal;
-use super::support::{blocked_clients, eventually, Client, Server, Stream, Waiter};
+use super::support::{
+    blocked_clients, eventually, lets_subscribers_wait, Client, Server, Stream, Waiter,
+};
 use std::process::{Child, Command, Stdio};
 
-/// A subscriber that waits for the lock, and then whoever waits behind it.
+/// What a waiter is sent that it does not read: more than its limit allows, and
+/// more than the connection itself can hold.
+#[derive(Clone, Copy, Debug)]
+enum Noise {
+    /// That a key which it had read has changed; the key's name is long.
+    Changes,
+    /// A message for subscribers.
+    Messages,
+}
+
+impl Noise {
+    /// Every kind that this server can make.
+    fn kinds() -> Vec<Self> {
+        match lets_subscribers_wait(&mut Server::start().client()) {
+            true => vec![Self::Changes, Self::Messages],
+            false => vec![Self::Changes],
+        }
+    }
+
+    /// In RESP3 it is heard while one waits.
+    fn listen(self, deaf: &mut Waiter) {
+        match self {
+            Self::Changes => {
+                deaf.say("CLIENT TRACKING ON");
+                deaf.say(&format!("GET {}", long()));
+            }
+            Self::Messages => deaf.say("SUBSCRIBE news"),
+        }
+    }
+
+    fn make(self, client: &mut Client) {
+        match self {
+            Self::Changes => client.call(&["SET", &long(), "x"]),
+            Self::Messages => client.call(&["PUBLISH", "news", &long()]),
+        };
+    }
+}
+
+fn long() -> String {
+    "x".repeat(32_000_000)
+}
+
+/// A waiter that does not read, and then whoever waits behind it.
 struct Scene {
     server: Server,
     client: Client,
@@ -12,13 +56,15 @@ struct Scene {
     next: Waiter,
 }
 
-fn scene() -> Scene {
-    let server = Server::with(&["client-output-buffer-limit pubsub 1mb 0 0"]);
+fn scene(noise: Noise) -> Scene {
+    let server = Server::with(&[
+        "client-output-buffer-limit normal 1mb 0 0",
+        "client-output-buffer-limit pubsub 1mb 0 0",
+    ]);
     let mut client = server.client();
     client.acquired("k", "holder", 60_000);
-    // In RESP3 a subscriber may do anything else, and hears messages while it waits.
     let mut deaf = Waiter::in_resp3(&server);
-    deaf.say("SUBSCRIBE news");
+    noise.listen(&mut deaf);
     deaf.waits(&mut client, "LOCK.ACQUIRE k deaf 60000 BLOCK 0");
     let next = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k next 60000 BLOCK 0");
     Scene {
@@ -29,53 +75,48 @@ fn scene() -> Scene {
     }
 }
 
-/// More than the limit allows, and more than the connection itself can hold.
-fn shout(client: &mut Client) {
-    client.call(&["PUBLISH", "news", &"x".repeat(32_000_000)]);
-}
-
 #[test]
 fn a_waiter_that_is_killed_by_its_output_limit_is_never_granted() {
-    let mut scene = scene();
-    shout(&mut scene.client);
-    eventually("it is killed", || {
-        (blocked_clients(&mut scene.client) == 1).then_some(())
-    });
-    let mut stream = Stream::of(scene.server.port());
-    assert_eq!(scene.client.release("k", "holder"), 1);
-    let token = scene.next.token();
-    assert!(scene.client.is_live("k", token));
-    let heard = stream.heard(&mut scene.client);
-    let is_granted = |line: &&String| line.starts_with("LOCK._GRANT k deaf ");
-    assert_eq!(heard.iter().find(is_granted), None);
-    drop(scene.deaf);
-    scene.server.assert_healthy();
+    for noise in Noise::kinds() {
+        let mut scene = scene(noise);
+        noise.make(&mut scene.client);
+        eventually("it is killed", || {
+            (blocked_clients(&mut scene.client) == 1).then_some(())
+        });
+        let mut stream = Stream::of(scene.server.port());
+        assert_eq!(scene.client.release("k", "holder"), 1);
+        let token = scene.next.token();
+        assert!(scene.client.is_live("k", token));
+        let heard = stream.heard(&mut scene.client);
+        let is_granted = |line: &&String| line.starts_with("LOCK._GRANT k deaf ");
+        assert_eq!(heard.iter().find(is_granted), None);
+        drop(scene.deaf);
+        scene.server.assert_healthy();
+    }
 }
 
 /// It is marked to be closed, and reads of its grant all the same: the reply goes
 /// nowhere, and the lock must not stay with a ghost.
 #[test]
 fn a_waiter_whose_output_limit_kills_it_in_the_turn_of_its_grant_gives_the_lock_back() {
-    for order in [["release", "shout"], ["shout", "release"]] {
-        let mut scene = scene();
-        scene.client.say("MULTI");
-        for step in order {
-            match step {
-                "release" => drop(scene.client.say("LOCK.RELEASE k holder")),
-                _ => drop(
-                    scene
-                        .client
-                        .call(&["PUBLISH", "news", &"x".repeat(32_000_000)]),
-                ),
+    for noise in Noise::kinds() {
+        for order in [["release", "noise"], ["noise", "release"]] {
+            let mut scene = scene(noise);
+            scene.client.say("MULTI");
+            for step in order {
+                match step {
+                    "release" => drop(scene.client.say("LOCK.RELEASE k holder")),
+                    _ => noise.make(&mut scene.client),
+                }
             }
+            scene.client.say("EXEC");
+            let token = scene.next.token();
+            assert!(scene.client.is_live("k", token));
+            assert_eq!(scene.client.release("k", "next"), 1);
+            assert!(!scene.client.exists("k"));
+            assert_eq!(blocked_clients(&mut scene.client), 0);
+            scene.server.assert_healthy();
         }
-        scene.client.say("EXEC");
-        let token = scene.next.token();
-        assert!(scene.client.is_live("k", token));
-        assert_eq!(scene.client.release("k", "next"), 1);
-        assert_eq!(scene.client.number("DBSIZE"), 0);
-        assert_eq!(blocked_clients(&mut scene.client), 0);
-        scene.server.assert_healthy();
     }
 }
 
