@@ -240,6 +240,9 @@ unsafe extern "C" fn key_arrived(
     // SAFETY: the server passes a string with a NUL at its end.
     let event = unsafe { CStr::from_ptr(event) };
     let (is_restored, is_moved) = (event == c"restore", event == c"move_to");
+    if event == c"move_from" {
+        return entry::fence(OK, || note_departure(ctx));
+    }
     if event != c"rename_to" && !is_moved && !is_restored {
         return OK;
     }
@@ -250,6 +253,7 @@ unsafe extern "C" fn key_arrived(
         // Valkey 9 names the wrong database for a MOVE in MULTI: any may be it.
         if is_moved {
             suspect(None, name);
+            return_to_departure(ctx);
             return OK;
         }
         // In a cluster RESTORE is how locks move between servers. Elsewhere it
@@ -264,6 +268,26 @@ unsafe extern "C" fn key_arrived(
         }
         OK
     })
+}
+
+/// A key is moved out of the database of this call.
+fn note_departure(ctx: *mut raw::RedisModuleCtx) -> c_int {
+    // SAFETY: the server passes the context of this call.
+    if let Some(ctx) = unsafe { Context::from_raw(ctx) } {
+        let from = ctx.db();
+        state::with(|shell| shell.moves_from = Some(from));
+    }
+    OK
+}
+
+/// From 8.1.1 on (its change 1819, mended with 4024) Valkey tells modules of a move
+/// with the client that moves, selects the key's new database for it and leaves it
+/// there: its next command, and the MOVE in the log, would be in the wrong one.
+/// Elsewhere the context is that of this call alone, and nobody sees the difference.
+fn return_to_departure(ctx: Context<'_>) {
+    if let Some(from) = state::with(|shell| shell.moves_from.take()) {
+        ctx.select_db(from);
+    }
 }
 
 fn note_arrival(db: u32, name: Name<'_>, lock: LockId) {

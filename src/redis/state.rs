@@ -58,6 +58,8 @@ pub(super) enum Attention {
 pub(super) struct Shell {
     pub(super) locks: Locks,
     pub(super) role: Role,
+    /// The database out of which a key is being moved right now.
+    pub(super) moves_from: Option<u32>,
     pub(super) deployment: Deployment,
     /// The longest lease a client may ask for.
     pub(super) ttl_most: Ttl,
@@ -86,6 +88,7 @@ impl Default for Shell {
         Self {
             locks: Locks::default(),
             role: Role::default(),
+            moves_from: None,
             deployment: Deployment::default(),
             ttl_most: super::config::TTL_MOST_DEFAULT,
             waiters_most: super::config::WAITERS_MOST_DEFAULT,

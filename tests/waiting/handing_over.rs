@@ -1,6 +1,6 @@
 //! Whatever ends a lock grants the head of its line.
 
-use super::support::{eventually, Client, Server, Waiter};
+use super::support::{eventually, Client, Server, Stream, Waiter};
 
 struct Queue {
     server: Server,
@@ -122,6 +122,32 @@ fn an_evicted_lock_goes_to_the_head_of_its_line() {
     assert!(queue.first.is_silent());
     client.say("CONFIG SET maxmemory 0");
     queue.check("eviction");
+}
+
+/// On Valkey 8.1.1 a module that listens for moves must see to that.
+#[test]
+fn who_moves_a_key_stays_in_its_database_and_replicas_move_the_same_key() {
+    for in_multi in [false, true] {
+        let server = Server::start();
+        let mut client = server.client();
+        let mut stream = Stream::of(server.port());
+        client.say("SELECT 2");
+        client.say("SET k v");
+        let steps: &[&str] = match in_multi {
+            false => &["MOVE k 1", "SET here x"],
+            true => &["MULTI", "MOVE k 1", "SET here x", "EXEC"],
+        };
+        for step in steps {
+            client.say(step);
+        }
+        let heard = stream.heard_with_databases(&mut client);
+        let selected = heard.iter().filter(|line| line.starts_with("SELECT "));
+        assert_eq!(selected.collect::<Vec<_>>(), ["SELECT 2"], "{heard:?}");
+        for (db, key) in [(2, "here"), (1, "k")] {
+            client.say(&format!("SELECT {db}"));
+            assert!(client.exists(key), "{key}");
+        }
+    }
 }
 
 #[test]
