@@ -2,7 +2,7 @@
 //! the wording of what Redis itself would say are Redis's own.
 
 use crate::lock::slots::Slot;
-use crate::lock::{Token, Ttl, OWNER_BYTES_MOST};
+use crate::lock::{Delay, Token, Tolerance, Ttl, OWNER_BYTES_MOST};
 use std::fmt;
 
 /// Why a call was refused. A refused call changed nothing.
@@ -18,6 +18,14 @@ pub enum Error {
     TtlOutOfRange(Ttl),
     /// A wait below zero or above ten years.
     TimeoutOutOfRange,
+    /// A number of holders that no semaphore has.
+    LimitOutOfRange,
+    /// A delay below zero or above ten years.
+    DelayOutOfRange,
+    /// The same owner with another SHARED or LIMIT.
+    OtherTolerance,
+    /// RAISE of a hold that may have others beside it.
+    RaiseOfMany,
     /// Too many clients wait.
     QueueFull,
     /// SESSION in a script.
@@ -40,8 +48,6 @@ pub enum Error {
     TokensExhausted,
     /// An effect (`LOCK._…`) that did not come from a master or a file.
     EffectFromClient,
-    /// An effect of a later version of the module.
-    EffectUnknown,
     /// A bug in the module; the log says more.
     Internal,
 }
@@ -63,6 +69,20 @@ impl fmt::Display for Error {
                     out,
                     "ERR timeout must be from 0 (no limit) to {most} milliseconds"
                 )
+            }
+            Self::LimitOutOfRange => {
+                write!(out, "ERR LIMIT must be from 1 to {}", Tolerance::LIMIT_MOST)
+            }
+            Self::DelayOutOfRange => {
+                let most = Delay::MOST.as_ms();
+                write!(out, "ERR DELAY must be from 0 to {most} milliseconds")
+            }
+            Self::OtherTolerance => out.write_str(
+                "ERR this owner holds the lock or waits for it with another SHARED or LIMIT: \
+                 release it first",
+            ),
+            Self::RaiseOfMany => {
+                out.write_str("ERR RAISE is for exclusive holds: this one is SHARED or has a LIMIT")
             }
             Self::QueueFull => out.write_str(
                 "QUEUEFULL too many clients wait for locks on this server: see \
@@ -104,9 +124,6 @@ impl fmt::Display for Error {
             Self::EffectFromClient => {
                 out.write_str("ERR only a master or a persistence file may send this command")
             }
-            Self::EffectUnknown => out.write_str(
-                "ERR this hold was granted by a later version of redislock: upgrade replicas first",
-            ),
             Self::Internal => out.write_str("ERR internal error in redislock, see the server log"),
         }
     }

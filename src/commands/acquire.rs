@@ -1,6 +1,8 @@
-//! `LOCK.ACQUIRE key owner ttl-ms [BLOCK timeout-ms] [SESSION]`
+//! `LOCK.ACQUIRE key owner ttl-ms [BLOCK timeout-ms] [SESSION] [SHARED | LIMIT n]
+//! [DELAY ms]`
 
 use super::{Arguments, Binding, Block, Command, Error, Kind, Request};
+use crate::lock::Tolerance;
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.acquire",
@@ -17,11 +19,19 @@ fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
     let ttl = arguments.ttl()?;
     let mut block = None;
     let mut binding = Binding::None;
+    let mut tolerates = None;
+    let mut delay = None;
     while let Some(word) = arguments.option() {
         if word.eq_ignore_ascii_case(b"BLOCK") && block.is_none() {
             block = Some(timeout(arguments)?);
         } else if word.eq_ignore_ascii_case(b"SESSION") && binding == Binding::None {
             binding = Binding::Session;
+        } else if word.eq_ignore_ascii_case(b"SHARED") && tolerates.is_none() {
+            tolerates = Some(Tolerance::ANY);
+        } else if word.eq_ignore_ascii_case(b"LIMIT") && tolerates.is_none() {
+            tolerates = Some(arguments.limit()?);
+        } else if word.eq_ignore_ascii_case(b"DELAY") && delay.is_none() {
+            delay = Some(arguments.delay()?);
         } else {
             return Err(Error::Syntax);
         }
@@ -31,6 +41,8 @@ fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
         ttl,
         block,
         binding,
+        tolerates: tolerates.unwrap_or(Tolerance::ALONE),
+        delay: delay.unwrap_or_default(),
     })
 }
 

@@ -4,7 +4,7 @@
 //! Redis's own rules.
 
 use crate::error::Error;
-use crate::lock::{Token, Ttl, WallTime, OWNER_BYTES_MOST};
+use crate::lock::{Delay, Token, Tolerance, Ttl, WallTime, OWNER_BYTES_MOST};
 
 /// The words of a call, read from the front.
 #[derive(Debug)]
@@ -61,6 +61,20 @@ impl<'a> Arguments<'a> {
     /// How long to wait, in milliseconds.
     pub fn timeout_ms(&mut self) -> Result<u64, Error> {
         u64::try_from(self.integer()?).map_err(|_| Error::TimeoutOutOfRange)
+    }
+
+    /// How many may hold a lock together.
+    pub fn limit(&mut self) -> Result<Tolerance, Error> {
+        let count = u64::try_from(self.integer()?).ok();
+        count
+            .and_then(Tolerance::limit)
+            .ok_or(Error::LimitOutOfRange)
+    }
+
+    /// How long a hold cools, in milliseconds.
+    pub fn delay(&mut self) -> Result<Delay, Error> {
+        let ms = u64::try_from(self.integer()?).ok();
+        ms.and_then(Delay::from_ms).ok_or(Error::DelayOutOfRange)
     }
 
     /// A fencing token.

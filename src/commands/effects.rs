@@ -8,13 +8,15 @@
 //! LOCK._CEILING ceiling largest-ttl-ms since-ms
 //! ```
 //!
-//! `tolerates` is how many holders the hold allows, itself included, and
-//! `delay-ms` how long it cools after its end. This version grants exclusive
-//! holds without cooling: 1 and 0, and nothing else. `since-ms` is when the term
-//! began, in milliseconds since the start of 2024.
+//! `_GRANT` creates or replaces a hold whole. `ttl-ms` is what is left of the lease;
+//! 0 says that it is over and the hold cools. `tolerates` is how many may hold the
+//! lock together, 0 for any number; `delay-ms` is how long the hold cools after its
+//! lease, or from now on. `since-ms` is when the term began, in milliseconds since
+//! the start of 2024.
 
 use super::{Arguments, Command, Error, Kind, Request};
 use crate::lock::token::Cover;
+use crate::lock::{Delay, Tolerance, Ttl};
 use std::ffi::CStr;
 
 /// Says that a hold is new, or that its lease or token moved.
@@ -60,14 +62,22 @@ pub(super) const CEILING_COMMAND: Command = Command {
 fn parse_grant<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
     let owner = arguments.owner()?;
     let token = arguments.token()?;
-    let ttl = arguments.ttl_of_effect()?.ok_or(Error::NotAnInteger)?;
-    let tolerates = arguments.integer()?;
-    let delay_ms = arguments.integer()?;
+    let left_ms = arguments.integer()?;
+    let tolerates = u64::try_from(arguments.integer()?).ok();
+    let delay = arguments.delay()?;
     arguments.end()?;
-    if (tolerates, delay_ms) != (1, 0) {
-        return Err(Error::EffectUnknown);
+    let lease = u64::try_from(left_ms).ok().and_then(Ttl::from_ms);
+    let is_sound = lease.is_some() || (left_ms == 0 && delay != Delay::NONE);
+    match tolerates.and_then(Tolerance::from_number) {
+        Some(tolerates) if is_sound => Ok(Request::Grant {
+            owner,
+            token,
+            lease,
+            tolerates,
+            delay,
+        }),
+        _ => Err(Error::NotAnInteger),
     }
-    Ok(Request::Grant { owner, token, ttl })
 }
 
 fn parse_end<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {

@@ -17,7 +17,8 @@ mod release;
 
 use crate::error::Error;
 use crate::lock::{
-    Answer, ClientId, Event, Extension, News, Patience, Place, TicketId, Token, Ttl, WallTime,
+    Answer, ClientId, Delay, Event, Extension, News, Patience, Place, TicketId, Token, Tolerance,
+    Ttl, WallTime,
 };
 use std::ffi::CStr;
 
@@ -80,6 +81,10 @@ pub enum Request<'a> {
         block: Option<Block>,
         /// `SESSION`
         binding: Binding,
+        /// `SHARED`, `LIMIT n`
+        tolerates: Tolerance,
+        /// `DELAY ms`
+        delay: Delay,
     },
     /// `LOCK.RELEASE`
     Release {
@@ -108,8 +113,12 @@ pub enum Request<'a> {
         owner: &'a [u8],
         /// With which token.
         token: Token,
-        /// For how long from now.
-        ttl: Ttl,
+        /// For how long from now; `None`: it cools.
+        lease: Option<Ttl>,
+        /// Together with how many.
+        tolerates: Tolerance,
+        /// How long it cools.
+        delay: Delay,
     },
     /// `LOCK._END`
     End {
@@ -167,11 +176,19 @@ impl<'a> Request<'a> {
     /// where the rules need it.
     pub fn into_event(self, at: Place<'a>, circumstances: &Circumstances) -> Event<'a> {
         match self {
-            Self::Acquire { owner, ttl, .. } => Event::Acquire {
+            Self::Acquire {
+                owner,
+                ttl,
+                tolerates,
+                delay,
+                ..
+            } => Event::Acquire {
                 at,
                 owner,
                 ttl,
                 session: circumstances.session,
+                tolerates,
+                delay,
                 patience: circumstances.patience,
             },
             Self::Release { owner, token } => Event::Release { at, owner, token },
@@ -186,11 +203,19 @@ impl<'a> Request<'a> {
                 },
             },
             Self::Fence { token } => Event::Fence { at, token },
-            Self::Grant { owner, token, ttl } => Event::ApplyGrant {
+            Self::Grant {
+                owner,
+                token,
+                lease,
+                tolerates,
+                delay,
+            } => Event::ApplyGrant {
                 at,
                 owner,
                 token,
-                ttl,
+                lease,
+                tolerates,
+                delay,
             },
             Self::End { owner, token } => Event::ApplyEnd { at, owner, token },
             Self::Ceiling(cover) => Event::ApplyCover(cover),
@@ -220,6 +245,8 @@ pub fn reply(answer: Answer) -> Result<Reply, Error> {
         Answer::InLine(ticket) => Ok(Reply::Later(ticket)),
         Answer::QueueFull => Err(Error::QueueFull),
         Answer::RaiseTooFar(most) => Err(Error::RaiseTooFar(most)),
+        Answer::OtherTolerance => Err(Error::OtherTolerance),
+        Answer::NotAlone => Err(Error::RaiseOfMany),
         Answer::TokensExhausted => Err(Error::TokensExhausted),
         Answer::OutOfRange => Err(Error::NotAnInteger),
     }

@@ -75,6 +75,13 @@ impl Ord for ShortBytes {
     }
 }
 
+/// They are ordered and compared as the bytes are.
+impl std::borrow::Borrow<[u8]> for ShortBytes {
+    fn borrow(&self) -> &[u8] {
+        self
+    }
+}
+
 impl fmt::Debug for ShortBytes {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "\"{}\"", self.escape_ascii())

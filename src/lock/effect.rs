@@ -18,15 +18,17 @@ pub enum Effect {
     Cover(Cover),
     /// The key is to hold this handle.
     Store(LockId),
-    /// Send `LOCK._GRANT`: the lock's hold is new, or its lease or token moved.
-    /// The lease has `ttl` left.
+    /// Send `LOCK._GRANT`: a hold is new, or its lease or token moved. The lease
+    /// has `ttl` left.
     Grant {
-        /// Which lock; its key, owner and token are in the table.
+        /// Which lock; the hold is in the table.
         lock: LockId,
+        /// Which of its holds.
+        token: Token,
         /// What is left of the lease.
         ttl: Ttl,
     },
-    /// Send `LOCK._END`: this hold is over, and another one follows.
+    /// Send `LOCK._END`: this hold is over, and others are left or follow.
     End {
         /// Who held the lock.
         owner: ShortBytes,
@@ -42,6 +44,14 @@ pub enum Effect {
         key: ShortBytes,
         /// The handle, dead by now.
         lock: LockId,
+    },
+    /// Some holds of a lock are over, others are not: open the key and see
+    /// whether somebody can be let in ([`super::Event::GrantNext`]).
+    Look {
+        /// The database.
+        db: u32,
+        /// The key's name.
+        key: ShortBytes,
     },
     /// The set of holders, or a token, changed: WATCH and client-side caches
     /// must hear of it.

@@ -1,9 +1,10 @@
 //! What can happen to the locks, and what the caller is told.
 
+use super::holders::Tolerance;
 use super::line::TicketId;
 use super::slots::Slot;
 use super::table::{ClientId, LockId};
-use super::time::{BootTime, Ttl, WallTime};
+use super::time::{BootTime, Delay, Ttl, WallTime};
 use super::token::{Cover, StoredCounter, Token};
 
 /// A key, and what the keyspace holds under it.
@@ -53,6 +54,10 @@ pub enum Event<'a> {
         ttl: Ttl,
         /// Bound to this connection.
         session: Option<ClientId>,
+        /// Together with how many.
+        tolerates: Tolerance,
+        /// How long it cools if its lease runs out or its connection goes.
+        delay: Delay,
         /// Whether it stands in line if the lock is not free.
         patience: Patience,
     },
@@ -93,7 +98,7 @@ pub enum Event<'a> {
         /// The largest number to send away in this step.
         most: usize,
     },
-    /// The lock may be granted to the head of its line, if it is free.
+    /// Holds of the lock may be over, and the head of its line may be let in.
     GrantNext {
         /// Which lock.
         at: Place<'a>,
@@ -148,8 +153,12 @@ pub enum Event<'a> {
         owner: &'a [u8],
         /// With which token.
         token: Token,
-        /// For how long from now.
-        ttl: Ttl,
+        /// For how long from now; `None`: the lease is over, and the hold cools.
+        lease: Option<Ttl>,
+        /// Together with how many.
+        tolerates: Tolerance,
+        /// How long it cools then.
+        delay: Delay,
     },
     /// A master or a file says: this hold is over.
     ApplyEnd {
@@ -188,6 +197,11 @@ pub enum Answer {
     InLine(TicketId),
     /// Too many wait already; nothing changed.
     QueueFull,
+    /// The owner holds or waits for the lock already, but together with another
+    /// number of holders; nothing changed.
+    OtherTolerance,
+    /// RAISE: the hold tolerates others; nothing changed.
+    NotAlone,
     /// There are no tokens left; nothing changed.
     TokensExhausted,
     /// A stored number that no server ever stores; nothing changed.

@@ -4,11 +4,13 @@
 //! | name | says |
 //! |---|---|
 //! | `queue-knows-all` | every lock has its deadline in the queue, once, and nothing else is in |
-//! | `queue-agrees`    | that deadline is the one the lock has |
+//! | `queue-agrees`    | that deadline is no later than the next of its holds' |
 //! | `queue-in-order`  | the first of the queue ends first |
 //! | `tokens-below-last` | no lock has a token above the counter |
 //! | `sessions-agree`  | a connection is noted for exactly the holds that are bound to it |
-//! | `nobody-forgotten` | a line whose lock nobody holds is noted as ready |
+//! | `nobody-forgotten` | a line whose head could be let in is noted as ready |
+//! | `holders-agree`   | the holds of a lock are the same in all its lists |
+//! | `tolerances-kept` | nobody holds a lock together with more than it tolerates |
 //! | `undelivered-exist` | a grant that nobody has heard of is that of a lock in the table |
 //!
 //! Those of the lines themselves are in `line/invariants.rs`.
@@ -17,9 +19,11 @@
 //! of them to the same one. For a single key tokens rise all the same.
 
 use super::deadlines::Places;
+use super::holders::Hold;
 use super::machine::Locks;
 use super::table::{ClientId, LockId};
-use std::collections::BTreeSet;
+use super::time::BootTime;
+use super::token::Token;
 
 impl Locks {
     /// The name of an invariant that does not hold, if there is one.
@@ -37,18 +41,31 @@ impl Locks {
                 return Some("queue-knows-all");
             }
             let queued = self.deadlines.deadline(id.slot(), &self.table);
-            if queued != Some(lock.hold.deadline) {
+            // Too early does no harm: the lock is looked at, and queued again.
+            if queued.is_none()
+                || lock
+                    .holders
+                    .next_end()
+                    .is_some_and(|end| queued > Some(end))
+            {
                 return Some("queue-agrees");
             }
             if self.table.is_ended(lock) {
                 continue;
             }
-            if lock.hold.token.get() > self.tokens().last() {
+            let last = self.tokens().last();
+            if lock.holders.iter().any(|hold| hold.token.get() > last) {
                 return Some("tokens-below-last");
             }
-            let is_noted = |client| self.sessions.contains(&(client, id));
-            if !lock.hold.session.is_none_or(is_noted) {
+            let is_noted = |hold: &Hold| {
+                let note = hold.session.map(|client| (client, id, hold.token));
+                note.is_none_or(|note| self.sessions.contains(&note))
+            };
+            if !lock.holders.iter().all(is_noted) {
                 return Some("sessions-agree");
+            }
+            if let Some(broken) = lock.holders.broken_invariant() {
+                return Some(broken);
             }
         }
         None
@@ -65,29 +82,43 @@ impl Locks {
     }
 
     fn broken_by_sessions(&self) -> Option<&'static str> {
-        let agrees = |&(client, id): &(ClientId, LockId)| match self.table.at(id.slot()) {
-            Some((there, lock)) => there == id && lock.hold.session == Some(client),
-            None => false,
+        let agrees = |&(client, id, token): &(ClientId, LockId, Token)| {
+            let lock = self.table.at(id.slot()).filter(|(there, _)| *there == id);
+            let hold = lock.and_then(|(_, lock)| lock.holders.with_token(token));
+            hold.is_some_and(|hold| hold.session == Some(client))
         };
         (!self.sessions.iter().all(agrees)).then_some("sessions-agree")
     }
 
-    /// A line that is not noted as ready is looked at when its lock ends, so there
-    /// must be one. That its lease may be over does not matter: the sweep comes.
+    /// A line that is not noted as ready is looked at when something in its lock
+    /// changes by itself, so there must be a lock. That what must change for the
+    /// head to be let in may be over already does not matter: the sweep comes.
     fn broken_between_locks_and_lines(&self) -> Option<&'static str> {
-        let mut unnoted: BTreeSet<(u32, &[u8])> = self.lines.unnoted().collect();
-        if !unnoted.is_empty() {
-            let locks = self.table.locks().map(|(_, lock)| lock);
-            for lock in locks.filter(|lock| !self.table.is_ended(lock)) {
-                unnoted.remove(&(lock.db, &*lock.key));
+        for (db, key) in self.lines.unnoted() {
+            let mut locks = self.table.locks();
+            let lock = locks
+                .find(|(_, lock)| lock.db == db && *lock.key == *key && !self.table.is_ended(lock));
+            let Some((id, lock)) = lock else {
+                return Some("nobody-forgotten");
+            };
+            // Then the sweep comes for those.
+            if lock.holders.has_over() {
+                continue;
+            }
+            let queued = self.deadlines.deadline(id.slot(), &self.table);
+            let just_before = queued.unwrap_or_default().as_ns().saturating_sub(1);
+            let then = BootTime::from_ns(just_before);
+            let admits = |tolerates| lock.holders.admit(then, tolerates);
+            if self.lines.head_tolerates(db, key).is_none_or(admits) {
+                return Some("nobody-forgotten");
             }
         }
-        if !unnoted.is_empty() {
-            return Some("nobody-forgotten");
-        }
         let mut undelivered = self.lines.undelivered();
-        let is_there = |id| self.table.at(id).is_some();
-        if !undelivered.all(|lock| is_there(lock.slot())) {
+        let is_there = |(id, token): (LockId, Token)| {
+            let lock = self.table.at(id.slot());
+            lock.is_some_and(|(_, lock)| lock.holders.with_token(token).is_some())
+        };
+        if !undelivered.all(is_there) {
             return Some("undelivered-exist");
         }
         None

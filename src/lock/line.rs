@@ -13,12 +13,14 @@
 //! waiters, or better.
 
 mod invariants;
+mod listing;
 
 use super::bytes::ShortBytes;
 use super::deadlines::{DeadlineQueue, Places};
+use super::holders::Tolerance;
 use super::slab::Slab;
 use super::table::{ClientId, LockId};
-use super::time::{BootTime, Ttl};
+use super::time::{BootTime, Delay, Ttl};
 use super::token::Token;
 use std::collections::BTreeMap;
 
@@ -45,7 +47,7 @@ pub struct Lines {
     by_key: BTreeMap<(u32, ShortBytes), u32>,
     by_owner: BTreeMap<(u32, ShortBytes), u32>,
     /// Places that were granted and of which no connection has heard yet.
-    undelivered: BTreeMap<LockId, u32>,
+    undelivered: BTreeMap<(LockId, Token), u32>,
     deadlines: DeadlineQueue,
     /// Lines to be looked at, by the number of the note: the oldest comes first.
     ready: BTreeMap<u64, u32>,
@@ -72,6 +74,9 @@ enum Readiness {
 struct PlaceInLine {
     stage: Stage,
     owner: ShortBytes,
+    tolerates: Tolerance,
+    /// When the first of its connections came.
+    since: BootTime,
     /// In the order in which they came: the last one's wish is the newest.
     tickets: Ends,
     neighbours: Neighbours,
@@ -89,10 +94,17 @@ enum Stage {
 struct Ticket {
     place: u32,
     ttl: Ttl,
+    delay: Delay,
     session: Option<ClientId>,
     /// Where its deadline stands in the queue.
     queued: Option<u32>,
     neighbours: Neighbours,
+}
+
+/// Where in its line a place is.
+enum Rank {
+    First,
+    Behind,
 }
 
 /// First and last of a chain.
@@ -163,6 +175,12 @@ pub struct Wish<'a> {
     pub owner: &'a [u8],
     /// For how long, from the grant.
     pub ttl: Ttl,
+    /// How long the hold cools, if it is lost.
+    pub delay: Delay,
+    /// Together with how many.
+    pub tolerates: Tolerance,
+    /// What time it is.
+    pub since: BootTime,
     /// Bound to this connection.
     pub session: Option<ClientId>,
     /// When the connection stops waiting; `None`: never.
@@ -177,6 +195,10 @@ pub struct Head {
     pub owner: ShortBytes,
     /// For how long, from now.
     pub ttl: Ttl,
+    /// How long the hold cools, if it is lost.
+    pub delay: Delay,
+    /// Together with how many.
+    pub tolerates: Tolerance,
     /// Bound to this connection.
     pub session: Option<ClientId>,
 }
@@ -208,8 +230,9 @@ impl Lines {
         self.by_key.get(&(db, key.into())).copied()
     }
 
-    /// Joins the line of a key, at its end or at the place the owner has.
-    pub fn join(&mut self, db: u32, key: &[u8], wish: &Wish<'_>) -> TicketId {
+    /// Joins the line of a key, at its end or at the place the owner has. `None`: the
+    /// owner has a place, but for another number of holders.
+    pub fn join(&mut self, db: u32, key: &[u8], wish: &Wish<'_>) -> Option<TicketId> {
         let line = match self.find(db, key) {
             Some(line) => line,
             None => {
@@ -223,10 +246,11 @@ impl Lines {
                 line
             }
         };
-        let place = self.place_of(line, wish.owner);
+        let place = self.place_of(line, wish)?;
         let (slot, generation) = self.tickets.insert(Ticket {
             place,
             ttl: wish.ttl,
+            delay: wish.delay,
             session: wish.session,
             queued: None,
             neighbours: Neighbours::default(),
@@ -238,18 +262,21 @@ impl Lines {
             self.deadlines
                 .set(slot, until, &mut TicketPlaces(&mut self.tickets));
         }
-        TicketId { slot, generation }
+        Some(TicketId { slot, generation })
     }
 
     /// The owner's place, or a new one at the end.
-    fn place_of(&mut self, line: u32, owner: &[u8]) -> u32 {
-        let by_owner = (line, ShortBytes::from(owner));
+    fn place_of(&mut self, line: u32, wish: &Wish<'_>) -> Option<u32> {
+        let by_owner = (line, ShortBytes::from(wish.owner));
         if let Some(&place) = self.by_owner.get(&by_owner) {
-            return place;
+            let tolerates = self.places.get(place)?.tolerates;
+            return (tolerates == wish.tolerates).then_some(place);
         }
         let (place, _) = self.places.insert(PlaceInLine {
             stage: Stage::InLine(line),
-            owner: owner.into(),
+            owner: wish.owner.into(),
+            tolerates: wish.tolerates,
+            since: wish.since,
             tickets: Ends::default(),
             neighbours: Neighbours::default(),
         });
@@ -257,7 +284,13 @@ impl Lines {
             entry.places.append(place, &mut self.places);
         }
         self.by_owner.insert(by_owner, place);
-        place
+        Some(place)
+    }
+
+    /// How many the head of a line tolerates.
+    pub fn head_tolerates(&self, db: u32, key: &[u8]) -> Option<Tolerance> {
+        let place = self.lines.get(self.find(db, key)?)?.places.first?;
+        Some(self.places.get(place)?.tolerates)
     }
 
     /// Takes the head out of the line of a key. It is to be granted
@@ -265,7 +298,7 @@ impl Lines {
     pub fn take_head(&mut self, db: u32, key: &[u8]) -> Option<Head> {
         let line = self.find(db, key)?;
         let place = self.lines.get(line)?.places.first?;
-        self.leave_line(place);
+        self.unlink(place);
         let entry = self.places.get_mut(place)?;
         entry.stage = Stage::Head;
         // A wish lives as long as its connection waits: the hold is not bound to
@@ -275,6 +308,8 @@ impl Lines {
             place,
             owner: entry.owner.clone(),
             ttl: newest.ttl,
+            delay: newest.delay,
+            tolerates: entry.tolerates,
             session: newest.session,
         })
     }
@@ -285,7 +320,7 @@ impl Lines {
             return Vec::new();
         };
         entry.stage = Stage::Granted(lock, token);
-        self.undelivered.insert(lock, head.place);
+        self.undelivered.insert((lock, token), head.place);
         let tickets = self.tickets_of(head.place);
         for ticket in &tickets {
             self.stop_clock(ticket.slot);
@@ -346,7 +381,7 @@ impl Lines {
         }
         self.places.remove(place);
         match stage {
-            Stage::Granted(lock, token) if self.undelivered.remove(&lock).is_some() => {
+            Stage::Granted(lock, token) if self.undelivered.remove(&(lock, token)).is_some() => {
                 Gone::Undelivered(lock, token)
             }
             _ => Gone::Quietly,
@@ -358,8 +393,8 @@ impl Lines {
         let Some((place, stage)) = self.tear(ticket) else {
             return;
         };
-        if let Stage::Granted(lock, _) = stage {
-            self.undelivered.remove(&lock);
+        if let Stage::Granted(lock, token) = stage {
+            self.undelivered.remove(&(lock, token));
         }
         if self
             .places
@@ -371,9 +406,9 @@ impl Lines {
     }
 
     /// The owner of the lock has its token, if by another way than its ticket.
-    pub fn heard(&mut self, lock: LockId) {
+    pub fn heard(&mut self, lock: LockId, token: Token) {
         if !self.undelivered.is_empty() {
-            self.undelivered.remove(&lock);
+            self.undelivered.remove(&(lock, token));
         }
     }
 
@@ -472,21 +507,30 @@ impl Lines {
             .remove(slot, &mut TicketPlaces(&mut self.tickets));
     }
 
-    /// Takes a place out of its line, and the line away if it was the last.
+    /// Takes a place out of its line. If it was the first, the next may be let in
+    /// where it was not: a reader behind a writer.
     fn leave_line(&mut self, place: u32) {
-        let Some(entry) = self.places.get(place) else {
-            return;
-        };
+        if let Some((number, Rank::First)) = self.unlink(place) {
+            self.note_line(number);
+        }
+    }
+
+    /// Takes a place out of its line, and the line away if it was the last. Which
+    /// line, and where in it the place was.
+    fn unlink(&mut self, place: u32) -> Option<(u32, Rank)> {
+        let entry = self.places.get(place)?;
         let Stage::InLine(number) = entry.stage else {
-            return;
+            return None;
+        };
+        let rank = match entry.neighbours.before {
+            None => Rank::First,
+            Some(_) => Rank::Behind,
         };
         self.by_owner.remove(&(number, entry.owner.clone()));
-        let Some(line) = self.lines.get_mut(number) else {
-            return;
-        };
+        let line = self.lines.get_mut(number)?;
         line.places.unlink(place, &mut self.places);
         if line.places.first.is_some() {
-            return;
+            return Some((number, rank));
         }
         if let Readiness::Ready(note) = line.readiness {
             self.ready.remove(&note);
@@ -494,6 +538,7 @@ impl Lines {
         if let Some(line) = self.lines.remove(number) {
             self.by_key.remove(&(line.db, line.key));
         }
+        None
     }
 }
 

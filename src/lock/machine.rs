@@ -7,10 +7,11 @@
 use super::deadlines::DeadlineQueue;
 use super::effect::{Effect, News};
 use super::event::{Answer, Event, Extension, Patience, Place};
+use super::holders::{Hold, Tolerance};
 use super::line::Lines;
 use super::slots::Slot;
-use super::table::{ClientId, Hold, Lock, LockId, Table};
-use super::time::{BootTime, Ttl, WallTime};
+use super::table::{ClientId, Lock, LockId, Table};
+use super::time::{BootTime, Delay, Ttl, WallTime};
 use super::token::{Token, Tokens};
 use super::upkeep::{KeysOfTheEnded, Reclaim};
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ pub struct Locks {
     pub(super) deadlines: DeadlineQueue,
     pub(super) lines: Lines,
     /// Which holds are bound to which connections.
-    pub(super) sessions: BTreeSet<(ClientId, LockId)>,
+    pub(super) sessions: BTreeSet<(ClientId, LockId, Token)>,
     pub(super) tokens: Tokens,
     pub(super) reclaim: Option<Reclaim>,
 }
@@ -33,6 +34,8 @@ pub(super) struct Claim<'a> {
     pub(super) owner: &'a [u8],
     pub(super) ttl: Ttl,
     pub(super) session: Option<ClientId>,
+    pub(super) tolerates: Tolerance,
+    pub(super) delay: Delay,
 }
 
 impl Locks {
@@ -45,12 +48,16 @@ impl Locks {
                 owner,
                 ttl,
                 session,
+                tolerates,
+                delay,
                 patience,
             } => {
                 let claim = Claim {
                     owner,
                     ttl,
                     session,
+                    tolerates,
+                    delay,
                 };
                 self.acquire(now, at, &claim, patience, effects)
             }
@@ -75,7 +82,7 @@ impl Locks {
                 Answer::Yes
             }
             Event::SessionEnded(client) => self.session_ended(now, client),
-            Event::Demoted => self.forget_sessions(),
+            Event::Demoted => self.forget_sessions(now),
             Event::Flushed { db } => self.end_all(&[db], KeysOfTheEnded::Gone),
             Event::Swapped { dbs: [one, other] } => {
                 self.end_all(&[Some(one), Some(other)], KeysOfTheEnded::SomewhereStill)
@@ -85,12 +92,21 @@ impl Locks {
                 at,
                 owner,
                 token,
-                ttl,
+                lease,
+                tolerates,
+                delay,
             } => {
-                let deadline = now.after(ttl);
-                self.apply_grant(at, owner, (token, deadline), effects)
+                let hold = Hold {
+                    owner: owner.into(),
+                    token,
+                    deadline: lease.map_or(now, |ttl| now.after(ttl)),
+                    delay,
+                    session: None,
+                    tolerates,
+                };
+                self.apply_grant(now, at, hold, effects)
             }
-            Event::ApplyEnd { at, owner, token } => self.apply_end(at, owner, token, effects),
+            Event::ApplyEnd { at, owner, token } => self.apply_end(now, at, owner, token, effects),
             Event::ApplyCover(cover) => {
                 self.tokens.observe_cover(cover);
                 Answer::Yes
@@ -118,89 +134,41 @@ impl Locks {
         patience: Patience,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        match self.found(at) {
-            Some((id, lock)) if lock.hold.is_live(now) => {
-                if *lock.hold.owner == *claim.owner {
-                    return self.acquire_again(now, id, claim, effects);
-                }
+        let found = self.look(now, at);
+        if let Some((id, hold)) = self.live_hold(now, found, claim.owner) {
+            if hold.tolerates != claim.tolerates {
+                return Answer::OtherTolerance;
             }
-            // Somebody was here first, though nobody holds it at this instant.
-            _ if self.lines.has_line(at.db, at.key) => {}
-            Some((id, _)) => return self.grant_after_lapse(now, (at, id), claim, effects),
-            None => return self.grant_new(now, at, claim, effects),
+            let token = hold.token;
+            return self.acquire_again(now, (id, token), claim, effects);
         }
-        self.wait(at, claim, patience)
+        // Somebody was here first, though the lock may be free at this instant.
+        if self.lines.has_line(at.db, at.key) || !self.admits(now, found, claim.tolerates) {
+            return self.wait(now, at, claim, patience);
+        }
+        let Some((_, token)) = self.grant(now, (at, found), claim, effects) else {
+            return Answer::TokensExhausted;
+        };
+        effects.push(Effect::Signal);
+        Answer::Token(token)
     }
 
     /// The same owner again: the same hold, the same token.
     fn acquire_again(
         &mut self,
         now: BootTime,
-        id: LockId,
+        (id, token): (LockId, Token),
         claim: &Claim<'_>,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        let Some(lock) = self.table.get(id) else {
-            return Answer::NoToken;
-        };
-        let token = lock.hold.token;
-        self.lines.heard(id);
-        self.bind(id, claim.session);
-        if self.move_lease(now, id, claim.ttl) {
-            effects.extend(self.tokens.cover(claim.ttl).map(Effect::Cover));
-            effects.push(Effect::Grant {
-                lock: id,
-                ttl: claim.ttl,
-            });
+        self.lines.heard(id, token);
+        self.bind(now, (id, token), claim.session);
+        let is_later = self.move_lease(now, (id, token), claim.ttl);
+        let is_changed = self.change_delay(now, (id, token), claim.delay);
+        if is_later || is_changed {
+            self.tell_of(now, (id, token), claim.ttl, effects);
         }
         Answer::Token(token)
-    }
-
-    pub(super) fn grant_new(
-        &mut self,
-        now: BootTime,
-        at: Place<'_>,
-        claim: &Claim<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> Answer {
-        let Some((token, cover)) = self.tokens.issue(claim.ttl) else {
-            return Answer::TokensExhausted;
-        };
-        let id = self.insert(at, claim.owner, token, now.after(claim.ttl));
-        self.bind(id, claim.session);
-        effects.extend(cover.map(Effect::Cover));
-        effects.push(Effect::Store(id));
-        effects.push(Effect::Grant {
-            lock: id,
-            ttl: claim.ttl,
-        });
-        effects.push(Effect::Signal);
-        Answer::Token(token)
-    }
-
-    /// The lease ran out and the sweep has not come by: the old hold ends here.
-    /// The new one gets a handle of its own, so that nothing of the old one is
-    /// left, not even a TTL that somebody put on the key.
-    pub(super) fn grant_after_lapse(
-        &mut self,
-        now: BootTime,
-        (at, id): (Place<'_>, LockId),
-        claim: &Claim<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> Answer {
-        let before = effects.len();
-        let answer = self.grant_new(now, at, claim, effects);
-        if answer == Answer::TokensExhausted {
-            return answer;
-        }
-        if let Some(ended) = self.remove(id) {
-            let end = Effect::End {
-                owner: ended.hold.owner,
-                token: ended.hold.token,
-            };
-            effects.insert(before, end);
-        }
-        answer
     }
 
     fn release(
@@ -208,22 +176,34 @@ impl Locks {
         now: BootTime,
         at: Place<'_>,
         owner: &[u8],
-        token: Option<Token>,
+        only: Option<Token>,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        let Some(id) = self.held_by(now, at, owner, token) else {
-            // A token names a hold; who waits has none that it could mean.
-            if token.is_none() {
-                self.leave_line(at, owner, effects);
+        let found = self.look(now, at);
+        if let Some((id, hold)) = self.live_hold(now, found, owner) {
+            let token = hold.token;
+            if only.is_none_or(|only| only == token) {
+                self.give_up(now, (at, id), &[token], effects);
+                return Answer::Yes;
             }
-            return Answer::No;
-        };
-        if self.lines.has_line(at.db, at.key) {
-            self.hand_over(now, (at, id), effects);
-        } else {
-            self.end(id, effects);
         }
-        Answer::Yes
+        // The hold was lost, but need not cool any longer.
+        if let Some(id) = found {
+            let cooling = self
+                .table
+                .get(id)
+                .map(|it| it.holders.cooling_of(now, owner));
+            let mut cooling = cooling.unwrap_or_default();
+            cooling.retain(|token| only.is_none_or(|only| only == *token));
+            if !cooling.is_empty() {
+                self.give_up(now, (at, id), &cooling, effects);
+            }
+        }
+        // A token names a hold; who waits has none that it could mean.
+        if only.is_none() {
+            self.leave_line(at, owner, effects);
+        }
+        Answer::No
     }
 
     fn extend(
@@ -234,174 +214,59 @@ impl Locks {
         (ttl, extension): (Ttl, Extension),
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        let only = match extension {
-            Extension::Plain(token) => token,
+        let (only, refused) = match extension {
+            Extension::Plain(only) => (only, Answer::No),
             Extension::Raise(token, wall) => {
                 let most = self.tokens.raise_most(wall);
                 if token > most {
                     return Answer::RaiseTooFar(most);
                 }
-                None
+                (None, Answer::NoToken)
             }
         };
-        let Some(id) = self.held_by(now, at, owner, only) else {
-            return match extension {
-                Extension::Plain(_) => Answer::No,
-                Extension::Raise(..) => Answer::NoToken,
-            };
+        let found = self.look(now, at);
+        let held = self.live_hold(now, found, owner);
+        let Some((id, hold)) = held.filter(|(_, hold)| only.is_none_or(|only| only == hold.token))
+        else {
+            return refused;
         };
+        let (mut token, tolerates) = (hold.token, hold.tolerates);
+        let is_raise = matches!(extension, Extension::Raise(..));
+        if is_raise && tolerates != Tolerance::ALONE {
+            return Answer::NotAlone;
+        }
         // Whoever is told of the hold here relies on it, with or without the reply
         // that the connection in line is waiting for.
-        self.lines.heard(id);
-        let is_later = self.move_lease(now, id, ttl);
-        let is_raised = match extension {
-            Extension::Plain(_) => false,
-            Extension::Raise(token, _) => self.raise_token(id, token),
-        };
-        let Some(lock) = self.table.get(id) else {
-            return Answer::No;
-        };
-        if is_later || is_raised {
-            let left = now.left_until(lock.hold.deadline);
-            effects.extend(self.tokens.cover(ttl).map(Effect::Cover));
-            effects.push(Effect::Grant {
-                lock: id,
-                ttl: left,
-            });
+        self.lines.heard(id, token);
+        let is_later = self.move_lease(now, (id, token), ttl);
+        let before = token;
+        if let Extension::Raise(wanted, _) = extension {
+            token = self.raise_token(now, (id, token), wanted);
         }
-        if is_raised {
+        if is_later || token != before {
+            self.tell_of(now, (id, token), ttl, effects);
+        }
+        if token != before {
             effects.push(Effect::Signal);
         }
         match extension {
             Extension::Plain(_) => Answer::Yes,
-            Extension::Raise(..) => Answer::Token(lock.hold.token),
+            Extension::Raise(..) => Answer::Token(token),
         }
     }
 
-    /// Makes the hold's token at least `token`; whether that changed it.
-    fn raise_token(&mut self, id: LockId, token: Token) -> bool {
-        let Some(lock) = self.table.get_mut(id) else {
-            return false;
-        };
-        if token <= lock.hold.token {
-            return false;
-        }
-        lock.hold.token = token;
-        self.tokens.observe(token);
-        true
-    }
-
-    /// Moves the lease to `max(what is left, ttl)`; whether that moved it.
-    /// Nothing shortens a lease, so a late duplicate does no harm.
-    pub(super) fn move_lease(&mut self, now: BootTime, id: LockId, ttl: Ttl) -> bool {
-        let deadline = now.after(ttl);
-        match self.table.get_mut(id) {
-            Some(lock) if lock.hold.deadline < deadline => lock.hold.deadline = deadline,
-            _ => return false,
-        }
-        self.deadlines.set(id.slot(), deadline, &mut self.table);
-        true
-    }
-
-    fn fence(&self, now: BootTime, at: Place<'_>, token: Option<Token>) -> Answer {
-        let live = self.found(at).map(|(_, lock)| &lock.hold);
-        let live = live.filter(|hold| hold.is_live(now));
-        match (token, live) {
-            (None, Some(hold)) => Answer::Token(hold.token),
-            (None, None) => Answer::NoToken,
-            (Some(token), Some(hold)) if hold.token == token => Answer::Yes,
+    fn fence(&mut self, now: BootTime, at: Place<'_>, token: Option<Token>) -> Answer {
+        let found = self.look(now, at);
+        let holders = found
+            .and_then(|id| self.table.get(id))
+            .map(|lock| &lock.holders);
+        match (token, holders) {
+            (None, holders) => holders
+                .and_then(|holders| holders.lowest_live(now))
+                .map_or(Answer::NoToken, Answer::Token),
+            (Some(token), Some(holders)) if holders.live_with(now, token).is_some() => Answer::Yes,
             (Some(_), _) => Answer::No,
         }
-    }
-
-    pub(super) fn insert(
-        &mut self,
-        at: Place<'_>,
-        owner: &[u8],
-        token: Token,
-        deadline: BootTime,
-    ) -> LockId {
-        let hold = Hold {
-            owner: owner.into(),
-            token,
-            deadline,
-            session: None,
-        };
-        let id = self.table.insert(at.db, at.key, hold);
-        self.deadlines.set(id.slot(), deadline, &mut self.table);
-        id
-    }
-
-    /// Ends the lock: its handle is dead, its key must go.
-    pub(super) fn end(&mut self, id: LockId, effects: &mut Vec<Effect>) {
-        let is_ended_with_all = self.table.get(id).is_none();
-        let Some(lock) = self.remove(id) else { return };
-        self.lines.note_ready(lock.db, &lock.key);
-        if is_ended_with_all {
-            // FLUSH or SWAPDB was faster; if it left the key, it is somewhere.
-            if self.keys_of_the_ended() == KeysOfTheEnded::SomewhereStill {
-                effects.push(Effect::Search { key: lock.key });
-            }
-            return;
-        }
-        effects.push(Effect::Delete {
-            db: lock.db,
-            key: lock.key,
-            lock: id,
-        });
-    }
-
-    pub(super) fn remove(&mut self, id: LockId) -> Option<Lock> {
-        if self.table.at(id.slot())?.0 != id {
-            return None;
-        }
-        self.deadlines.remove(id.slot(), &mut self.table);
-        self.lines.heard(id);
-        let lock = self.table.remove(id)?;
-        // Not by `bind`, which knows nothing of locks that FLUSH or SWAPDB ended.
-        if let Some(client) = lock.hold.session {
-            self.sessions.remove(&(client, id));
-        }
-        Some(lock)
-    }
-
-    /// Binds the hold to a connection, or to none.
-    pub(super) fn bind(&mut self, id: LockId, session: Option<ClientId>) {
-        let Some(lock) = self.table.get_mut(id) else {
-            return;
-        };
-        let before = std::mem::replace(&mut lock.hold.session, session);
-        if before == session {
-            return;
-        }
-        if let Some(client) = before {
-            self.sessions.remove(&(client, id));
-        }
-        if let Some(client) = session {
-            self.sessions.insert((client, id));
-        }
-    }
-
-    /// The lock under the key, if its handle is alive.
-    pub(super) fn found(&self, at: Place<'_>) -> Option<(LockId, &Lock)> {
-        let id = at.lock?;
-        Some((id, self.table.get(id)?))
-    }
-
-    /// The lock, if `owner` holds it now (with `token`, if one is given).
-    fn held_by(
-        &self,
-        now: BootTime,
-        at: Place<'_>,
-        owner: &[u8],
-        token: Option<Token>,
-    ) -> Option<LockId> {
-        let (id, lock) = self.found(at)?;
-        let hold = &lock.hold;
-        let is_it = hold.is_live(now)
-            && *hold.owner == *owner
-            && token.is_none_or(|token| token == hold.token);
-        is_it.then_some(id)
     }
 
     /// The lock behind a handle, unless it is dead.

@@ -18,6 +18,8 @@
 //! | [`event`]    | what can happen, and what the caller is told |
 //! | [`effect`]   | what the server must then do: a closed list |
 //! | [`token`]    | fencing tokens: term, ceiling, caps |
+//! | [`holders`]  | who holds a lock, and whether one more may join them |
+//! | `holding`    | the part of `step` in which holds begin, change and end |
 //! | [`table`]    | the locks, behind handles that die with their lock |
 //! | [`mod@line`] | who waits for which key, in which order |
 //! | `waiting`    | the part of `step` in which somebody waits |
@@ -52,6 +54,8 @@ pub mod bytes;
 pub mod deadlines;
 pub mod effect;
 pub mod event;
+pub mod holders;
+mod holding;
 pub mod invariants;
 pub mod line;
 pub mod machine;
@@ -66,10 +70,11 @@ mod waiting;
 
 pub use effect::{Effect, News};
 pub use event::{Answer, Event, Extension, Patience, Place};
+pub use holders::Tolerance;
 pub use line::TicketId;
 pub use machine::Locks;
 pub use table::{ClientId, LockId};
-pub use time::{BootTime, Ttl, WallTime};
+pub use time::{BootTime, Delay, Ttl, WallTime};
 pub use token::Token;
 
 /// The longest owner, in bytes. The shortest is one byte.

@@ -9,43 +9,51 @@
 //! against its range, and refuses whole what does not fit or has bytes behind it.
 //! (A number may be written longer than [`encode`] writes it: it says the same.)
 //!
-//! Version 1 knows exclusive holds: a record has one holder, or none (a dead
-//! handle). A later form gets a later version and a file of its own.
+//! | version | a record is |
+//! |---|---|
+//! | 1 | an exclusive holder, or none (a dead handle) |
+//! | 2 | any number of holders, each with how many it tolerates and how long it cools |
+//!
+//! The counter has the same form in both.
 
+use super::holders::{StoredHold, Tolerance};
 use super::table::Lock;
-use super::time::{BootTime, Ttl};
+use super::time::{BootTime, Delay, Ttl};
 use super::token::{StoredCounter, Token};
 use super::OWNER_BYTES_MOST;
 use serde::{Deserialize, Serialize};
 
 /// The version that is written, and the newest that can be read.
-pub const VERSION: u32 = 1;
-
-/// The most bytes a sound record of this version can have.
-pub const BYTES_MOST: usize = OWNER_BYTES_MOST + 64;
+pub const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
-struct Record<'a> {
+struct RecordOf1<'a> {
     #[serde(borrow)]
-    holder: Option<StoredHolder<'a>>,
+    holder: Option<HolderOf1<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredHolder<'a> {
+struct HolderOf1<'a> {
     owner: &'a [u8],
     token: u64,
     left_ms: u64,
 }
 
-/// A holder as a record has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoadedHolder<'a> {
-    /// Who held the lock.
-    pub owner: &'a [u8],
-    /// With which token.
-    pub token: Token,
-    /// What was left of the lease.
-    pub left: Ttl,
+#[derive(Serialize, Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    holders: Vec<Holder<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Holder<'a> {
+    owner: &'a [u8],
+    token: u64,
+    /// 0: the hold cools.
+    left_ms: u64,
+    /// 0: any number.
+    tolerates: u64,
+    delay_ms: u64,
 }
 
 /// Why a record was refused.
@@ -61,38 +69,90 @@ pub enum Refusal {
 
 /// The record of a lock, or of a dead handle. Without enough memory, nothing.
 pub fn encode(now: BootTime, lock: Option<&Lock>) -> Vec<u8> {
-    let holder = lock.map(|lock| StoredHolder {
-        owner: &lock.hold.owner,
-        token: lock.hold.token.get(),
-        left_ms: now.left_until(lock.hold.deadline).as_ms(),
-    });
-    postcard::to_allocvec(&Record { holder }).unwrap_or_default()
+    let holders = lock.into_iter().flat_map(|lock| lock.holders.stored(now));
+    let holders = holders.map(Holder::from).collect();
+    postcard::to_allocvec(&Record { holders }).unwrap_or_default()
 }
 
-/// Reads a record. `Ok(None)`: it holds nothing.
-pub fn decode(version: u32, bytes: &[u8]) -> Result<Option<LoadedHolder<'_>>, Refusal> {
-    if version != VERSION {
-        return Err(Refusal::Version);
+impl<'a> From<StoredHold<'a>> for Holder<'a> {
+    fn from(hold: StoredHold<'a>) -> Self {
+        Self {
+            owner: hold.owner,
+            token: hold.token.get(),
+            left_ms: hold.lease.map_or(0, Ttl::as_ms),
+            tolerates: hold.tolerates.to_number(),
+            delay_ms: hold.delay.as_ms(),
+        }
     }
-    if bytes.len() > BYTES_MOST {
-        return Err(Refusal::Form);
+}
+
+impl<'a> Holder<'a> {
+    fn checked(self) -> Result<StoredHold<'a>, Refusal> {
+        let delay = Delay::from_ms(self.delay_ms).ok_or(Refusal::Range)?;
+        let lease = match self.left_ms {
+            0 if delay == Delay::NONE => return Err(Refusal::Range),
+            0 => None,
+            ms => Some(Ttl::from_ms(ms).ok_or(Refusal::Range)?),
+        };
+        Ok(StoredHold {
+            owner: owner(self.owner)?,
+            token: Token::new(self.token).ok_or(Refusal::Range)?,
+            lease,
+            tolerates: Tolerance::from_number(self.tolerates).ok_or(Refusal::Range)?,
+            delay,
+        })
     }
-    let (record, rest) =
-        postcard::take_from_bytes::<Record<'_>>(bytes).map_err(|_| Refusal::Form)?;
-    if !rest.is_empty() {
-        return Err(Refusal::Form);
-    }
-    let Some(stored) = record.holder else {
-        return Ok(None);
+}
+
+/// Reads a record: its holders, each with another token. None: a dead handle.
+pub fn decode(version: u32, bytes: &[u8]) -> Result<Vec<StoredHold<'_>>, Refusal> {
+    let holds = match version {
+        1 => decode_1(bytes)?,
+        VERSION => decode_2(bytes)?,
+        _ => return Err(Refusal::Version),
     };
-    if !(1..=OWNER_BYTES_MOST).contains(&stored.owner.len()) {
-        return Err(Refusal::Range);
+    let mut tokens: Vec<Token> = holds.iter().map(|hold| hold.token).collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    if tokens.len() == holds.len() {
+        Ok(holds)
+    } else {
+        Err(Refusal::Range)
     }
-    Ok(Some(LoadedHolder {
-        owner: stored.owner,
+}
+
+fn decode_1(bytes: &[u8]) -> Result<Vec<StoredHold<'_>>, Refusal> {
+    let record: RecordOf1<'_> = whole(bytes)?;
+    let Some(stored) = record.holder else {
+        return Ok(Vec::new());
+    };
+    Ok(vec![StoredHold {
+        owner: owner(stored.owner)?,
         token: Token::new(stored.token).ok_or(Refusal::Range)?,
-        left: Ttl::from_ms(stored.left_ms).ok_or(Refusal::Range)?,
-    }))
+        lease: Some(Ttl::from_ms(stored.left_ms).ok_or(Refusal::Range)?),
+        tolerates: Tolerance::ALONE,
+        delay: Delay::NONE,
+    }])
+}
+
+fn decode_2(bytes: &[u8]) -> Result<Vec<StoredHold<'_>>, Refusal> {
+    let record: Record<'_> = whole(bytes)?;
+    record.holders.into_iter().map(Holder::checked).collect()
+}
+
+fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
+    match postcard::take_from_bytes(bytes) {
+        Ok((value, [])) => Ok(value),
+        _ => Err(Refusal::Form),
+    }
+}
+
+fn owner(bytes: &[u8]) -> Result<&[u8], Refusal> {
+    if (1..=OWNER_BYTES_MOST).contains(&bytes.len()) {
+        Ok(bytes)
+    } else {
+        Err(Refusal::Range)
+    }
 }
 
 /// The counter's stored form.
@@ -103,11 +163,8 @@ pub fn encode_counter(counter: StoredCounter) -> Vec<u8> {
 /// Reads a stored counter; its ranges are checked when it is taken in
 /// ([`super::token::Tokens::load`]).
 pub fn decode_counter(version: u32, bytes: &[u8]) -> Result<StoredCounter, Refusal> {
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(Refusal::Version);
     }
-    match postcard::take_from_bytes(bytes) {
-        Ok((counter, [])) => Ok(counter),
-        _ => Err(Refusal::Form),
-    }
+    whole(bytes)
 }

@@ -14,8 +14,7 @@
 
 use super::bytes::ShortBytes;
 use super::deadlines::Places;
-use super::time::BootTime;
-use super::token::Token;
+use super::holders::{Hold, Holders};
 use std::num::NonZeroU64;
 
 /// A handle: which slot, in which generation. Never zero.
@@ -69,21 +68,8 @@ pub struct Lock {
     pub(super) epoch: u32,
     /// Where the lease stands in the deadline queue.
     place: u32,
-    /// The holder.
-    pub hold: Hold,
-}
-
-/// Who holds a lock, until when, with which token.
-#[derive(Debug)]
-pub struct Hold {
-    /// The owner's name for itself.
-    pub owner: ShortBytes,
-    /// The fencing token.
-    pub token: Token,
-    /// From this moment on the hold is over.
-    pub deadline: BootTime,
-    /// The hold is over when this connection is, too.
-    pub session: Option<ClientId>,
+    /// Who holds it.
+    pub holders: Holders,
 }
 
 /// A connection, by the number that the server gave it. Not used again before
@@ -95,13 +81,6 @@ impl ClientId {
     /// No connection has the number zero.
     pub fn new(number: u64) -> Option<Self> {
         NonZeroU64::new(number).map(Self)
-    }
-}
-
-impl Hold {
-    /// Whether the lease still runs.
-    pub fn is_live(&self, now: BootTime) -> bool {
-        now < self.deadline
     }
 }
 
@@ -169,7 +148,7 @@ impl Table {
             db,
             epoch: self.epoch(db),
             place: u32::MAX,
-            hold,
+            holders: Holders::one(hold),
         };
         let number = self.open_page();
         let PageState::Present(page) = &mut self.pages[number as usize] else {

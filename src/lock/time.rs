@@ -30,6 +30,12 @@ impl BootTime {
         Self(self.0.saturating_add(ttl.0.saturating_mul(NS_PER_MS)))
     }
 
+    /// The end of a delay that starts now.
+    #[must_use]
+    pub const fn after_delay(self, delay: Delay) -> Self {
+        Self(self.0.saturating_add(delay.0.saturating_mul(NS_PER_MS)))
+    }
+
     /// How long it is until `end`, rounded up to whole milliseconds, and at
     /// least one: a lease that is carried elsewhere ends later, never earlier.
     pub const fn left_until(self, end: Self) -> Ttl {
@@ -67,6 +73,39 @@ impl Ttl {
     /// The length in milliseconds.
     pub const fn as_ms(self) -> u64 {
         self.0
+    }
+}
+
+/// How long a hold cools after its lease, in milliseconds: from 0, which is not
+/// at all, to [`Ttl::MOST`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Delay(u64);
+
+impl Delay {
+    /// It does not cool.
+    pub const NONE: Self = Self(0);
+
+    /// The longest.
+    pub const MOST: Self = Self(Ttl::MOST.0);
+
+    /// `None` unless `ms` is from 0 to [`Delay::MOST`].
+    pub const fn from_ms(ms: u64) -> Option<Self> {
+        if ms <= Self::MOST.0 {
+            Some(Self(ms))
+        } else {
+            None
+        }
+    }
+
+    /// The delay in milliseconds.
+    pub const fn as_ms(self) -> u64 {
+        self.0
+    }
+}
+
+impl From<Ttl> for Delay {
+    fn from(ttl: Ttl) -> Self {
+        Self(ttl.0)
     }
 }
 

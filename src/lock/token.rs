@@ -31,6 +31,9 @@ impl Token {
     /// The largest token there is, 2^53 - 1.
     pub const MOST: Self = Self((1 << 53) - 1);
 
+    /// In order, none is before this one.
+    pub(super) const FIRST: Self = Self(1);
+
     /// `None` unless `number` is from 1 to 2^53 - 1.
     pub const fn new(number: u64) -> Option<Self> {
         if number >= 1 && number <= Self::MOST.0 {

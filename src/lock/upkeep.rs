@@ -3,9 +3,10 @@
 
 use super::effect::Effect;
 use super::event::{Answer, Place};
+use super::holders::{Hold, Tolerance};
 use super::machine::Locks;
-use super::table::{Hold, LockId};
-use super::time::BootTime;
+use super::table::LockId;
+use super::time::{BootTime, Delay};
 use super::token::Token;
 
 /// A walk over the table that frees what FLUSH and SWAPDB ended.
@@ -48,7 +49,7 @@ impl Locks {
                     let Some((id, _)) = self.table.at(slot) else {
                         unreachable!("the queue holds deadlines of locks in the table");
                     };
-                    self.end(id, effects);
+                    self.sweep_lock(now, id, effects);
                 }
                 _ => break,
             }
@@ -56,51 +57,87 @@ impl Locks {
         Answer::Yes
     }
 
+    /// Something in the lock changed by itself.
+    fn sweep_lock(&mut self, now: BootTime, id: LockId, effects: &mut Vec<Effect>) {
+        let Some(lock) = self.table.get_mut(id) else {
+            return self.end(id, effects);
+        };
+        lock.holders.look(now);
+        if lock.holders.count(now) == 0 {
+            return self.end(id, effects);
+        }
+        if lock.holders.has_over() {
+            effects.push(Effect::Look {
+                db: lock.db,
+                key: lock.key.clone(),
+            });
+        }
+        self.queue(now, id);
+    }
+
     pub(super) fn apply_grant(
         &mut self,
+        now: BootTime,
         at: Place<'_>,
-        owner: &[u8],
-        (token, deadline): (Token, BootTime),
+        hold: Hold,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        self.tokens.observe(token);
-        let Some((id, _)) = self.found(at) else {
-            let id = self.insert(at, owner, token, deadline);
+        self.tokens.observe(hold.token);
+        let Some(id) = self.look(now, at) else {
+            let id = self.insert(at, hold);
             effects.push(Effect::Store(id));
             effects.push(Effect::Signal);
             return Answer::Yes;
         };
-        // The session was with this server, before it had a master.
-        self.bind(id, None);
-        if let Some(lock) = self.table.get_mut(id) {
-            if *lock.hold.owner != *owner || lock.hold.token != token {
-                effects.push(Effect::Signal);
-            }
-            lock.hold = Hold {
-                owner: owner.into(),
-                token,
-                deadline,
-                session: None,
-            };
+        let is_known = self
+            .hold((id, hold.token))
+            .is_some_and(|it| it.owner == hold.owner);
+        if !is_known {
+            effects.push(Effect::Signal);
         }
-        self.deadlines.set(id.slot(), deadline, &mut self.table);
+        if hold.tolerates == Tolerance::ALONE {
+            // Whoever else was there is not there any more; and RAISE gave the same
+            // hold another token.
+            self.replace_all(now, id, hold);
+            return Answer::Yes;
+        }
+        // There the owner's earlier hold is not live any more; here it may be.
+        let before = self.live_hold(now, Some(id), &hold.owner);
+        let before = before.map(|(_, before)| before.token);
+        if let Some(before) = before.filter(|before| *before != hold.token) {
+            self.cut_short(now, (id, before), Delay::MOST);
+        }
+        self.put(now, id, hold);
         Answer::Yes
     }
 
     pub(super) fn apply_end(
         &mut self,
+        now: BootTime,
         at: Place<'_>,
         owner: &[u8],
         token: Token,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        match self.found(at) {
-            Some((id, lock)) if *lock.hold.owner == *owner && lock.hold.token == token => {
-                self.end(id, effects);
-                Answer::Yes
-            }
-            _ => Answer::No,
+        let found = self
+            .look(now, at)
+            .and_then(|id| Some((id, self.table.get_mut(id)?)));
+        let Some((id, lock)) = found else {
+            return Answer::No;
+        };
+        let is_it = |hold: &Hold| *hold.owner == *owner;
+        if !lock.holders.with_token(token).is_some_and(is_it) {
+            return Answer::No;
         }
+        match lock.holders.take(token) {
+            Some(hold) => {
+                self.forget(id, &hold);
+                self.queue(now, id);
+                effects.push(Effect::Signal);
+            }
+            None => self.end(id, effects),
+        }
+        Answer::Yes
     }
 
     /// Ends all locks of the databases; their memory is reclaimed in slices.

@@ -12,11 +12,18 @@ use super::line::{Gone, TicketId, Wish};
 use super::machine::{Claim, Locks};
 use super::slots::Slot;
 use super::table::{ClientId, LockId};
-use super::time::BootTime;
+use super::time::{BootTime, Delay};
+use super::token::Token;
 
 impl Locks {
     /// The lock is not free, or somebody is in line for it.
-    pub(super) fn wait(&mut self, at: Place<'_>, claim: &Claim<'_>, patience: Patience) -> Answer {
+    pub(super) fn wait(
+        &mut self,
+        now: BootTime,
+        at: Place<'_>,
+        claim: &Claim<'_>,
+        patience: Patience,
+    ) -> Answer {
         let (until, waiters_most) = match patience {
             Patience::Try => return Answer::NoToken,
             Patience::Wait {
@@ -30,62 +37,27 @@ impl Locks {
         let wish = Wish {
             owner: claim.owner,
             ttl: claim.ttl,
+            delay: claim.delay,
+            tolerates: claim.tolerates,
+            since: now,
             session: claim.session,
             until,
         };
-        Answer::InLine(self.lines.join(at.db, at.key, &wish))
+        let ticket = self.lines.join(at.db, at.key, &wish);
+        ticket.map_or(Answer::OtherTolerance, Answer::InLine)
     }
 
-    /// The holder gives the lock back, and somebody waits for it.
-    pub(super) fn hand_over(
-        &mut self,
-        now: BootTime,
-        (at, id): (Place<'_>, LockId),
-        effects: &mut Vec<Effect>,
-    ) {
-        let Some(head) = self.lines.take_head(at.db, at.key) else {
-            return self.end(id, effects);
-        };
-        let claim = Claim {
-            owner: &head.owner,
-            ttl: head.ttl,
-            session: head.session,
-        };
-        let first = effects.len();
-        let answer = self.grant_after_lapse(now, (at, id), &claim, effects);
-        let granted = effects[first..].iter().find_map(|effect| match effect {
-            Effect::Store(lock) => Some(*lock),
-            _ => None,
-        });
-        match (answer, granted) {
-            (Answer::Token(token), Some(lock)) => {
-                let news = News::Granted(token);
-                let tickets = self.lines.granted(&head, lock, token);
-                effects.extend(replies(&tickets, news));
-            }
-            _ => {
-                // There are no tokens: nobody can be granted, now or later.
-                self.end(id, effects);
-                let tickets = self.lines.dismiss(&head);
-                effects.extend(replies(&tickets, News::TokensExhausted));
-                self.send_away(at.db, at.key, News::TokensExhausted, effects);
-            }
-        }
-    }
-
-    /// Grants the lock to the head of its line, if nobody holds it.
+    /// Says which holds are over, and grants the lock to the heads of its line that
+    /// it admits.
     pub(super) fn grant_next(
         &mut self,
         now: BootTime,
         at: Place<'_>,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        match self.found(at) {
-            Some((_, lock)) if lock.hold.is_live(now) => return Answer::No,
-            _ if !self.lines.has_line(at.db, at.key) => return Answer::No,
-            // A handle that was dead before is the same as none.
-            Some((id, _)) => self.hand_over(now, (at, id), effects),
-            None => self.hand_over(now, (at, LockId::DEAD), effects),
+        match self.look(now, at) {
+            Some(id) => self.go_on(now, (at, id), effects),
+            None => self.begin(now, at, effects),
         }
         Answer::Yes
     }
@@ -155,56 +127,38 @@ impl Locks {
         let Gone::Undelivered(id, token) = self.lines.gone(ticket) else {
             return Answer::Yes;
         };
-        let is_still_held = self
-            .table
-            .get(id)
-            .is_some_and(|lock| lock.hold.token == token);
-        if is_still_held {
-            self.cut_short(now, id);
-        }
+        // Nobody could have used what nobody knew of: it does not cool.
+        self.cut_short(now, (id, token), Delay::NONE);
         Answer::Yes
     }
 
     /// A connection went, and with it the holds that were bound to it: they are
-    /// over from now on, and the next sweep passes them on.
+    /// over from now on, or cool, and the next sweep passes them on.
     pub(super) fn session_ended(&mut self, now: BootTime, client: ClientId) -> Answer {
-        while let Some(&(first, id)) = self.sessions.range((client, LockId::FIRST)..).next() {
-            if first != client {
+        let first = (client, LockId::FIRST, Token::FIRST);
+        while let Some(&(of, id, token)) = self.sessions.range(first..).next() {
+            if of != client {
                 break;
             }
-            self.sessions.remove(&(first, id));
-            if let Some(lock) = self.table.get_mut(id) {
-                lock.hold.session = None;
-            }
-            self.cut_short(now, id);
+            self.sessions.remove(&(of, id, token));
+            self.bind(now, (id, token), None);
+            self.cut_short(now, (id, token), Delay::MOST);
         }
         Answer::Yes
     }
 
     /// No hold is bound to a connection any more: only the leases are left.
-    pub(super) fn forget_sessions(&mut self) -> Answer {
-        while let Some(&(client, id)) = self.sessions.first() {
-            self.sessions.remove(&(client, id));
-            if let Some(lock) = self.table.get_mut(id) {
-                lock.hold.session = None;
-            }
+    pub(super) fn forget_sessions(&mut self, now: BootTime) -> Answer {
+        while let Some(&(client, id, token)) = self.sessions.first() {
+            self.bind(now, (id, token), None);
+            // Also where a flush ended the lock.
+            self.sessions.remove(&(client, id, token));
         }
         Answer::Yes
     }
-
-    /// The hold is over, whatever was left of its lease.
-    fn cut_short(&mut self, now: BootTime, id: LockId) {
-        let Some(lock) = self.table.get_mut(id) else {
-            return;
-        };
-        if lock.hold.is_live(now) {
-            lock.hold.deadline = now;
-            self.deadlines.set(id.slot(), now, &mut self.table);
-        }
-    }
 }
 
-fn replies(tickets: &[TicketId], news: News) -> impl Iterator<Item = Effect> + '_ {
+pub(super) fn replies(tickets: &[TicketId], news: News) -> impl Iterator<Item = Effect> + '_ {
     let reply = move |&ticket: &TicketId| Effect::Reply { ticket, news };
     tickets.iter().map(reply)
 }

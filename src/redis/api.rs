@@ -5,7 +5,7 @@
 //! [`missing_function`] is asked at load, before any of them is called.
 
 use crate::commands::{CEILING, END, GRANT};
-use crate::lock::table::Hold;
+use crate::lock::holders::Hold;
 use crate::lock::token::Cover;
 use crate::lock::{ClientId, LockId, Token, Ttl};
 use redis_module::raw;
@@ -267,7 +267,7 @@ impl<'call> Context<'call> {
         unsafe { server!(RedisModule_ReplicateVerbatim)(self.as_ptr()) };
     }
 
-    /// Tells log and replicas that the lock is held.
+    /// Tells log and replicas of a hold whose lease has `ttl` left.
     pub(super) fn replicate_grant(self, name: Name<'_>, hold: &Hold, ttl: Ttl) {
         // SAFETY: the format says what follows: a string object, bytes with
         // their length, and four long longs. All are alive; the server copies.
@@ -281,8 +281,8 @@ impl<'call> Context<'call> {
                 hold.owner.len(),
                 long(hold.token.get()),
                 long(ttl.as_ms()),
-                TOLERATES_ONE,
-                NO_DELAY,
+                long(hold.tolerates.to_number()),
+                long(hold.delay.as_ms()),
             );
         }
     }
@@ -337,8 +337,6 @@ pub(super) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// key, owner, token, ttl-ms, tolerates, delay-ms
 pub(super) const GRANT_FORMAT: &CStr = c"sbllll";
-pub(super) const TOLERATES_ONE: c_longlong = 1;
-pub(super) const NO_DELAY: c_longlong = 0;
 
 /// Tokens and leases are far below 2^63.
 pub(super) fn long(number: u64) -> c_longlong {

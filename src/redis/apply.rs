@@ -20,9 +20,10 @@ pub(super) fn to_open_key(
         match effect {
             Effect::Cover(cover) => ctx.replicate_cover(cover),
             Effect::Store(lock) => store(key, lock),
-            Effect::Grant { lock, ttl } => state::with(|shell| {
-                if let Some(lock) = shell.locks.lock(lock) {
-                    ctx.replicate_grant(name, &lock.hold, ttl);
+            Effect::Grant { lock, token, ttl } => state::with(|shell| {
+                let lock = shell.locks.lock(lock);
+                if let Some(hold) = lock.and_then(|lock| lock.holders.with_token(token)) {
+                    ctx.replicate_grant(name, hold, ttl);
                 }
             }),
             Effect::End { owner, token } => ctx.replicate_end(name, &owner, token),
@@ -34,6 +35,7 @@ pub(super) fn to_open_key(
             Effect::Signal => ctx.signal(name),
             Effect::Reply { ticket, news } => blocked::tell(ticket, news),
             Effect::Search { key } => search(&key),
+            Effect::Look { .. } => unreachable!("only a sweep has others looked at"),
         }
     }
     wake_for_deadline();
@@ -57,6 +59,7 @@ pub(super) fn without_telling(
             Effect::Signal => ctx.signal(name),
             Effect::Reply { ticket, news } => blocked::tell(ticket, news),
             Effect::Search { key } => search(&key),
+            Effect::Look { .. } => unreachable!("only a sweep has others looked at"),
         }
     }
 }
@@ -68,6 +71,11 @@ pub(super) fn in_background(ctx: Context<'_>, effects: &mut Vec<Effect>) {
             Effect::Delete { db, key, lock } => delete_if_holds(ctx, db, &key, lock),
             Effect::Reply { ticket, news } => blocked::tell(ticket, news),
             Effect::Search { key } => search(&key),
+            Effect::Look { db, key } => {
+                if grant_next(ctx, clock::boot(), db, &key) == HandOver::NotNow {
+                    state::with(|shell| shell.locks.put_ready_line_back(db, &key));
+                }
+            }
             Effect::Cover(_)
             | Effect::Store(_)
             | Effect::Grant { .. }

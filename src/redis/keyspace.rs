@@ -14,8 +14,9 @@ use super::api::{self, server, Flags, Level, LockType};
 use super::state::{self, Attention, Role, Suspect};
 use super::{clock, entry};
 use crate::commands;
-use crate::lock::record::{self, LoadedHolder};
-use crate::lock::{Effect, Event, LockId, Locks, Place};
+use crate::lock::holders::StoredHold;
+use crate::lock::record;
+use crate::lock::{Effect, Event, LockId, Locks, Place, Ttl};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -184,7 +185,7 @@ unsafe extern "C" fn load(io: *mut raw::RedisModuleIO, version: c_int) -> *mut c
         };
         let version = u32::try_from(version).unwrap_or_default();
         match record::decode(version, file.bytes()) {
-            Ok(holder) => load_lock(io, holder),
+            Ok(holds) => load_lock(io, &holds),
             Err(refusal) => {
                 let text = format!("a stored lock is refused: {refusal:?} (version {version})");
                 api::log(Level::Warning, &text);
@@ -194,7 +195,7 @@ unsafe extern "C" fn load(io: *mut raw::RedisModuleIO, version: c_int) -> *mut c
     })
 }
 
-fn load_lock(io: *mut raw::RedisModuleIO, holder: Option<LoadedHolder<'_>>) -> *mut c_void {
+fn load_lock(io: *mut raw::RedisModuleIO, holds: &[StoredHold<'_>]) -> *mut c_void {
     // SAFETY: the server passed `io` to the callback that calls this; the name,
     // if it has one, lives as long.
     let (db, key) = unsafe {
@@ -209,54 +210,50 @@ fn load_lock(io: *mut raw::RedisModuleIO, holder: Option<LoadedHolder<'_>>) -> *
         return value(LockId::DEAD);
     };
     let flags = Flags::of_server();
-    match holder {
-        Some(holder) if flags.is_loading() || flags.is_cluster() => {
-            if !flags.is_loading() && is_too_far(&holder) {
-                api::log(
-                    Level::Warning,
-                    "RESTORE is refused: its token is over an hour ahead of this server's clock",
-                );
-                return std::ptr::null_mut();
-            }
-            value(make_lock(db, key, &holder))
-        }
-        _ => {
-            suspect(db, key);
-            value(LockId::DEAD)
-        }
+    if holds.is_empty() || !(flags.is_loading() || flags.is_cluster()) {
+        suspect(db, key);
+        return value(LockId::DEAD);
     }
+    if !flags.is_loading() && holds.iter().any(is_too_far) {
+        api::log(
+            Level::Warning,
+            "RESTORE is refused: its token is over an hour ahead of this server's clock",
+        );
+        return std::ptr::null_mut();
+    }
+    value(make_lock(db, key, holds))
 }
 
 /// Whether a key that moves here has a token that RAISE would refuse.
-fn is_too_far(holder: &LoadedHolder<'_>) -> bool {
+fn is_too_far(hold: &StoredHold<'_>) -> bool {
     state::with(|shell| {
-        shell.role == Role::Master && holder.token > shell.locks.tokens().raise_most(clock::wall())
+        shell.role == Role::Master && hold.token > shell.locks.tokens().raise_most(clock::wall())
     })
 }
 
-fn make_lock(db: u32, key: &[u8], holder: &LoadedHolder<'_>) -> LockId {
-    let event = Event::ApplyGrant {
-        at: Place {
-            db,
-            key,
-            lock: None,
-        },
-        owner: holder.owner,
-        token: holder.token,
-        ttl: holder.left,
-    };
+fn make_lock(db: u32, key: &[u8], holds: &[StoredHold<'_>]) -> LockId {
     let mut effects = Vec::new();
-    state::with(|shell| {
-        shell.attention = Attention::Wanted;
-        shell.locks.step(clock::boot(), event, &mut effects);
-    });
-    effects
-        .iter()
-        .find_map(|effect| match effect {
-            Effect::Store(lock) => Some(*lock),
+    let mut lock = None;
+    for hold in holds {
+        let event = Event::ApplyGrant {
+            at: Place { db, key, lock },
+            owner: hold.owner,
+            token: hold.token,
+            lease: hold.lease,
+            tolerates: hold.tolerates,
+            delay: hold.delay,
+        };
+        state::with(|shell| {
+            shell.attention = Attention::Wanted;
+            shell.locks.step(clock::boot(), event, &mut effects);
+        });
+        let stored = effects.drain(..).find_map(|effect| match effect {
+            Effect::Store(lock) => Some(lock),
             _ => None,
-        })
-        .unwrap_or(LockId::DEAD)
+        });
+        lock = stored.or(lock);
+    }
+    lock.unwrap_or(LockId::DEAD)
 }
 
 /// The key will hold a dead handle: `turn` deletes it.
@@ -281,22 +278,23 @@ unsafe extern "C" fn rewrite(
             let Some(lock) = shell.locks.lock(handle(value)) else {
                 return;
             };
-            let left = clock::boot().left_until(lock.hold.deadline);
-            // SAFETY: the format says what follows, as in `replicate_grant`;
-            // everything is alive, and the server writes it at once.
-            unsafe {
-                server!(RedisModule_EmitAOF)(
-                    io,
-                    commands::GRANT.as_ptr(),
-                    api::GRANT_FORMAT.as_ptr(),
-                    key,
-                    lock.hold.owner.as_ptr().cast::<c_char>(),
-                    lock.hold.owner.len(),
-                    api::long(lock.hold.token.get()),
-                    api::long(left.as_ms()),
-                    api::TOLERATES_ONE,
-                    api::NO_DELAY,
-                );
+            for hold in lock.holders.stored(clock::boot()) {
+                // SAFETY: the format says what follows, as in `replicate_grant`;
+                // everything is alive, and the server writes it at once.
+                unsafe {
+                    server!(RedisModule_EmitAOF)(
+                        io,
+                        commands::GRANT.as_ptr(),
+                        api::GRANT_FORMAT.as_ptr(),
+                        key,
+                        hold.owner.as_ptr().cast::<c_char>(),
+                        hold.owner.len(),
+                        api::long(hold.token.get()),
+                        api::long(hold.lease.map_or(0, Ttl::as_ms)),
+                        api::long(hold.tolerates.to_number()),
+                        api::long(hold.delay.as_ms()),
+                    );
+                }
             }
         });
     });
@@ -309,17 +307,21 @@ unsafe extern "C" fn digest(digest: *mut raw::RedisModuleDigest, value: *mut c_v
             let Some(lock) = shell.locks.lock(handle(value)) else {
                 return;
             };
-            let owner = &lock.hold.owner;
-            // SAFETY: the server passed `digest` to this callback and reads the
-            // owner, which is alive, at once.
-            unsafe {
-                server!(RedisModule_DigestAddStringBuffer)(
-                    digest,
-                    owner.as_ptr().cast::<c_char>(),
-                    owner.len(),
-                );
-                server!(RedisModule_DigestAddLongLong)(digest, api::long(lock.hold.token.get()));
-                server!(RedisModule_DigestEndSequence)(digest);
+            let now = clock::boot();
+            let mut holds: Vec<_> = lock.holders.stored(now).collect();
+            holds.sort_unstable_by_key(|hold| hold.token);
+            for hold in holds {
+                // SAFETY: the server passed `digest` to this callback and reads the
+                // owner, which is alive, at once.
+                unsafe {
+                    server!(RedisModule_DigestAddStringBuffer)(
+                        digest,
+                        hold.owner.as_ptr().cast::<c_char>(),
+                        hold.owner.len(),
+                    );
+                    server!(RedisModule_DigestAddLongLong)(digest, api::long(hold.token.get()));
+                    server!(RedisModule_DigestEndSequence)(digest);
+                }
             }
         });
     });
@@ -332,9 +334,7 @@ unsafe extern "C" fn memory_usage(
 ) -> usize {
     entry::fence(0, || {
         state::with(|shell| match shell.locks.lock(handle(value.cast_mut())) {
-            Some(lock) => {
-                Locks::BYTES_PER_LOCK + lock.key.heap_bytes() + lock.hold.owner.heap_bytes()
-            }
+            Some(lock) => Locks::BYTES_PER_LOCK + lock.key.heap_bytes() + lock.holders.heap_bytes(),
             None => 0,
         })
     })

@@ -17,7 +17,7 @@ fn the_first_grant_is_covered_stored_sent_and_signalled_in_that_order() {
         [
             first_cover(30),
             Effect::Store(lock),
-            grant(lock, 30),
+            grant(lock, 1, 30),
             Effect::Signal
         ]
     );
@@ -32,7 +32,7 @@ fn the_second_grant_is_covered_already() {
     let lock = server.handle(b"other");
     assert_eq!(
         effects,
-        [Effect::Store(lock), grant(lock, 30), Effect::Signal]
+        [Effect::Store(lock), grant(lock, 2, 30), Effect::Signal]
     );
 }
 
@@ -64,7 +64,7 @@ fn the_holder_that_asks_again_keeps_its_token_and_gets_a_whole_lease() {
     server.advance_ms(10);
     let again = server.acquire(b"lock", b"ann", 30);
     let lock = server.handle(b"lock");
-    assert_eq!(again, (Answer::Token(token(1)), vec![grant(lock, 30)]));
+    assert_eq!(again, (Answer::Token(token(1)), vec![grant(lock, 1, 30)]));
     server.advance_ms(29);
     assert_eq!(server.fence(b"lock", None), Answer::Token(token(1)));
     server.advance_ms(1);
@@ -93,7 +93,7 @@ fn a_longer_lease_than_ever_is_covered_before_it_is_sent() {
         longer,
         (
             Answer::Token(token(1)),
-            vec![first_cover(31), grant(lock, 31)]
+            vec![first_cover(31), grant(lock, 1, 31)]
         )
     );
 }
@@ -143,7 +143,7 @@ fn after_a_lapse_the_old_hold_ends_in_front_of_the_new_one() {
     let effects = vec![
         end(b"ann", 1),
         Effect::Store(lock),
-        grant(lock, 20),
+        grant(lock, 2, 20),
         Effect::Signal,
     ];
     assert_eq!(granted, (Answer::Token(token(2)), effects));
@@ -161,7 +161,7 @@ fn after_a_lapse_the_same_owner_gets_a_new_hold_with_a_larger_token() {
     let effects = vec![
         end(b"ann", 1),
         Effect::Store(lock),
-        grant(lock, 30),
+        grant(lock, 2, 30),
         Effect::Signal,
     ];
     assert_eq!(granted, (Answer::Token(token(2)), effects));
@@ -178,7 +178,7 @@ fn after_a_lapse_a_longer_lease_than_ever_is_covered_before_it_is_sent() {
         end(b"ann", 1),
         first_cover(40),
         Effect::Store(lock),
-        grant(lock, 40),
+        grant(lock, 2, 40),
         Effect::Signal,
     ];
     assert_eq!(effects, expected);
@@ -308,7 +308,7 @@ fn without_tokens_a_holder_still_keeps_extends_and_releases_its_lock() {
     server.advance_ms(10);
     let lock = server.handle(b"lock");
     let again = server.acquire(b"lock", b"ann", 30);
-    assert_eq!(again, (Answer::Token(token(1)), vec![grant(lock, 30)]));
+    assert_eq!(again, (Answer::Token(token(1)), vec![grant(lock, 1, 30)]));
     assert_eq!(server.extend(b"lock", b"ann", 30).0, Answer::Yes);
     assert_eq!(server.release(b"lock", b"ann", None).0, Answer::Yes);
 }
@@ -328,7 +328,7 @@ fn the_last_token_there_is_is_granted() {
     let expected = [
         cover(TOKEN_MOST, 30),
         Effect::Store(lock),
-        grant(lock, 30),
+        grant(lock, TOKEN_MOST, 30),
         Effect::Signal,
     ];
     assert_eq!(effects, expected);

@@ -27,7 +27,7 @@ fn a_lease_is_moved_to_a_whole_one_from_now() {
     server.advance_ms(10);
     let lock = server.handle(b"lock");
     let extended = server.extend(b"lock", b"ann", 30);
-    assert_eq!(extended, (Answer::Yes, vec![grant(lock, 30)]));
+    assert_eq!(extended, (Answer::Yes, vec![grant(lock, 1, 30)]));
     server.advance_ns(30_000_000 - 1);
     assert_eq!(server.fence(b"lock", None), Answer::Token(token(1)));
     server.advance_ns(1);
@@ -50,7 +50,7 @@ fn a_longer_lease_than_ever_is_covered_before_it_is_sent() {
     let mut server = held();
     let lock = server.handle(b"lock");
     let (_, effects) = server.extend(b"lock", b"ann", 31);
-    assert_eq!(effects, [first_cover(31), grant(lock, 31)]);
+    assert_eq!(effects, [first_cover(31), grant(lock, 1, 31)]);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn with_a_token_only_the_hold_with_that_token_is_extended() {
     let right = Extension::Plain(Some(token(1)));
     let (answer, effects) = server.extend_with(b"lock", b"ann", 40, right);
     assert_eq!(answer, Answer::Yes);
-    assert_eq!(effects, [first_cover(40), grant(lock, 40)]);
+    assert_eq!(effects, [first_cover(40), grant(lock, 1, 40)]);
     let other = server.extend_with(b"lock", b"bob", 50, right);
     assert_eq!(other, (Answer::No, vec![]));
 }
@@ -85,7 +85,7 @@ fn a_raise_makes_the_token_larger_and_tells_watchers() {
     let lock = server.handle(b"lock");
     let (answer, effects) = raise(&mut server, 30, 100);
     assert_eq!(answer, Answer::Token(token(100)));
-    assert_eq!(effects, [grant(lock, 30), Effect::Signal]);
+    assert_eq!(effects, [grant(lock, 100, 30), Effect::Signal]);
     assert_eq!(server.fence(b"lock", Some(token(1))), Answer::No);
     assert_eq!(server.fence(b"lock", Some(token(100))), Answer::Yes);
 }
@@ -111,7 +111,7 @@ fn a_raise_that_does_not_move_the_lease_sends_what_is_left_rounded_up() {
     server.advance_ns(10_000_001);
     let lock = server.handle(b"lock");
     let (_, effects) = raise(&mut server, 5, 100);
-    assert_eq!(effects, [grant(lock, 20), Effect::Signal]);
+    assert_eq!(effects, [grant(lock, 100, 20), Effect::Signal]);
 }
 
 #[test]
@@ -122,7 +122,10 @@ fn a_raise_to_or_below_its_own_token_moves_the_lease_only() {
     for to in [1, 99, 100] {
         server.advance_ms(1);
         let raised = raise(&mut server, 30, to);
-        assert_eq!(raised, (Answer::Token(token(100)), vec![grant(lock, 30)]));
+        assert_eq!(
+            raised,
+            (Answer::Token(token(100)), vec![grant(lock, 100, 30)])
+        );
     }
 }
 
@@ -145,7 +148,11 @@ fn a_raise_above_the_ceiling_is_covered_before_it_is_sent() {
     assert_eq!(answer, Answer::Token(token(far)));
     assert_eq!(
         effects,
-        [cover(far + RESERVE, 30), grant(lock, 30), Effect::Signal]
+        [
+            cover(far + RESERVE, 30),
+            grant(lock, far, 30),
+            Effect::Signal
+        ]
     );
 }
 
@@ -201,7 +208,7 @@ fn what_the_counter_has_reached_is_never_too_far() {
     server.raise(b"other", b"ann", 30, (token(9 * HOUR), wall(9 * 3_600_000)));
     let (answer, effects) = raise(&mut server, 30, 9 * HOUR);
     assert_eq!(answer, Answer::Token(token(9 * HOUR)));
-    assert_eq!(effects, [grant(lock, 30), Effect::Signal]);
+    assert_eq!(effects, [grant(lock, 9 * HOUR, 30), Effect::Signal]);
     let beyond = raise(&mut server, 99, 9 * HOUR + 1);
     let refused = (Answer::RaiseTooFar(token(9 * HOUR)), vec![]);
     assert_eq!(beyond, refused);
@@ -227,7 +234,11 @@ fn a_wall_clock_at_the_end_of_time_saturates() {
     let lock = server.handle(b"lock");
     let (answer, effects) = server.raise(b"lock", b"ann", 30, (token(bound), clock));
     assert_eq!(answer, Answer::Token(token(bound)));
-    let covered = [cover(TOKEN_MOST, 30), grant(lock, 30), Effect::Signal];
+    let covered = [
+        cover(TOKEN_MOST, 30),
+        grant(lock, bound, 30),
+        Effect::Signal,
+    ];
     assert_eq!(effects, covered);
 }
 

@@ -23,7 +23,7 @@ fn assert_lost(server: &mut Server, key: &[u8]) {
     let (answer, effects) = server.acquire(key, b"ann", 1_000);
     assert_eq!(answer, Answer::Token(token(2)));
     let lock = server.handle(key);
-    let expected = [Effect::Store(lock), grant(lock, 1_000), Effect::Signal];
+    let expected = [Effect::Store(lock), grant(lock, 2, 1_000), Effect::Signal];
     assert_eq!(effects, expected);
 }
 

@@ -6,7 +6,7 @@ use crate::model::{Change, Model};
 use crate::random_steps::{history, Force, Spot, Step, Tidy, What, DBS_USED, KEYS};
 use crate::replay;
 use crate::server::{Outcome, Server};
-use crate::values::{token, wall};
+use crate::values::{the_hold, token, wall};
 use proptest::prelude::*;
 
 /// A server in the middle of a history, and what it is judged by.
@@ -158,7 +158,7 @@ impl Run {
             }
             let Some(hold) = live else { continue };
             let lock = self.server.locks.lock(self.server.handle(key));
-            let deadline = lock.expect("it is live").hold.deadline;
+            let deadline = the_hold(lock.expect("it is live")).deadline;
             assert_eq!(deadline.as_ns(), hold.deadline_ns, "{at:?}");
             assert!(self.server.locks.next_deadline() <= Some(deadline));
         }
@@ -173,8 +173,8 @@ impl Run {
         };
         assert_eq!(names(&self.server), names(replica));
         for ((_, key, here), (_, _, there)) in self.server.keys().zip(replica.keys()) {
-            let here = self.server.locks.lock(here).map(|lock| &lock.hold);
-            let there = replica.locks.lock(there).map(|lock| &lock.hold);
+            let here = self.server.locks.lock(here).map(the_hold);
+            let there = replica.locks.lock(there).map(the_hold);
             let (Some(here), Some(there)) = (here, there) else {
                 assert!(here.is_none() && there.is_none(), "{here:?}, {there:?}");
                 continue;
@@ -203,7 +203,7 @@ fn promote(replica: &mut Server) {
     let names = |server: &Server| -> Vec<_> {
         let is_live = |lock| {
             let lock = server.locks.lock(lock);
-            lock.is_some_and(|lock| lock.hold.is_live(server.now))
+            lock.is_some_and(|lock| the_hold(lock).is_live(server.now))
         };
         let keys = server.keys().filter(|(_, _, lock)| is_live(*lock));
         keys.map(|(db, key, _)| (db, key.to_vec())).collect()

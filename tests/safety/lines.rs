@@ -8,7 +8,7 @@ use crate::lock::{Answer, BootTime, ClientId, Event, Extension, News, Patience, 
 use crate::random_steps::{Force, Spot, DBS_USED};
 use crate::replay;
 use crate::server::{Server, Slices};
-use crate::values::{token, wall};
+use crate::values::{the_hold, token, wall};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -329,7 +329,7 @@ impl Run {
             let Some(hold) = hold else { continue };
             let lock = self.server.handle(at.key.as_bytes());
             let lock = self.server.locks.lock(lock).expect("it is live");
-            assert_eq!(lock.hold.deadline.as_ns(), hold.deadline_ns, "{at:?}");
+            assert_eq!(the_hold(lock).deadline.as_ns(), hold.deadline_ns, "{at:?}");
         }
         let locks = &self.server.locks;
         assert_eq!(locks.waiting(), self.model.blocked());
@@ -384,8 +384,8 @@ fn check_replica(master: &Server, replica: &Server) {
     assert_eq!(master.keys().count(), replica.keys().count());
     for ((db, key, here), (db_there, key_there, there)) in master.keys().zip(replica.keys()) {
         assert_eq!((db, key), (db_there, key_there));
-        let here = master.locks.lock(here).map(|lock| &lock.hold);
-        let there = replica.locks.lock(there).map(|lock| &lock.hold);
+        let here = master.locks.lock(here).map(the_hold);
+        let there = replica.locks.lock(there).map(the_hold);
         let (Some(here), Some(there)) = (here, there) else {
             assert!(here.is_none() && there.is_none(), "{here:?}, {there:?}");
             continue;

@@ -1,11 +1,10 @@
 //! The stored form: what was written is read, what was not is refused, and no
-//! bytes at all are a panic. What version 1 wrote is frozen here for good.
+//! bytes at all are a panic. What each version wrote is frozen here for good.
 
-use crate::lock::record::{
-    decode, decode_counter, encode, encode_counter, LoadedHolder, Refusal, BYTES_MOST, VERSION,
-};
+use crate::lock::holders::StoredHold;
+use crate::lock::record::{decode, decode_counter, encode, encode_counter, Refusal, VERSION};
 use crate::lock::token::StoredCounter;
-use crate::lock::Ttl;
+use crate::lock::{Delay, Tolerance, Ttl};
 use crate::replay;
 use crate::server::Server;
 use crate::values::{token, ttl, TOKEN_MOST};
@@ -18,6 +17,18 @@ const NOTHING_V1: [u8; 1] = [0];
 /// Last 300, ceiling 262,145, longest lease 30,000 ms, since 5. Written by version 1;
 /// never edited.
 const COUNTER_V1: [u8; 9] = [0xac, 0x02, 0x81, 0x80, 0x10, 0xb0, 0xea, 0x01, 0x05];
+
+/// `ann` alone, token 300, 30,000 ms left. Written by version 2; never edited.
+const HOLDER_V2: [u8; 12] = [
+    1, 3, b'a', b'n', b'n', 0xac, 0x02, 0xb0, 0xea, 0x01, 0x01, 0x00,
+];
+/// A dead handle. Written by version 2; never edited.
+const NOTHING_V2: [u8; 1] = [0];
+/// `r`, shared, token 7, 1,000 ms left and 50 ms to cool then; `s`, one of 3, token
+/// 6, cooling for another 300 ms. Written by version 2; never edited.
+const HOLDERS_V2: [u8; 15] = [
+    2, 1, b'r', 7, 0xe8, 0x07, 0, 50, 1, b's', 6, 0, 3, 0xac, 0x02,
+];
 
 const COUNTER: StoredCounter = StoredCounter {
     last: 300,
@@ -40,7 +51,19 @@ fn forged(owner: &[u8], number: u64, left_ms: u64) -> Vec<u8> {
     bytes.extend(owner);
     push_number(&mut bytes, number);
     push_number(&mut bytes, left_ms);
+    bytes.extend([1, 0]);
     bytes
+}
+
+/// A hold as most are: alone, without a delay.
+fn plain(owner: &[u8], number: u64, left_ms: u64) -> StoredHold<'_> {
+    StoredHold {
+        owner,
+        token: token(number),
+        lease: Some(ttl(left_ms)),
+        tolerates: Tolerance::ALONE,
+        delay: Delay::NONE,
+    }
 }
 
 fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
@@ -52,44 +75,81 @@ fn push_number(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Reads bytes that may be anything; whatever is read is within range.
-fn read_anything(bytes: &[u8]) -> Result<Option<LoadedHolder<'_>>, Refusal> {
+fn read_anything(bytes: &[u8]) -> Result<Vec<StoredHold<'_>>, Refusal> {
     let read = decode(VERSION, bytes);
-    if let Ok(Some(holder)) = read {
+    for holder in read.iter().flatten() {
         assert!((1..=512).contains(&holder.owner.len()));
         assert!((1..=TOKEN_MOST).contains(&holder.token.get()));
-        assert!((1..=Ttl::MOST.as_ms()).contains(&holder.left.as_ms()));
+        assert!(holder.lease.is_some() || holder.delay > Delay::NONE);
     }
     read
 }
 
 #[test]
 fn what_version_1_wrote_is_still_read() {
-    let holder = LoadedHolder {
-        owner: b"ann",
-        token: token(300),
-        left: ttl(30_000),
-    };
-    assert_eq!(decode(1, &HOLDER_V1), Ok(Some(holder)));
-    assert_eq!(decode(1, &NOTHING_V1), Ok(None));
+    assert_eq!(decode(1, &HOLDER_V1), Ok(vec![plain(b"ann", 300, 30_000)]));
+    assert_eq!(decode(1, &NOTHING_V1), Ok(vec![]));
     assert_eq!(decode_counter(1, &COUNTER_V1), Ok(COUNTER));
 }
 
 #[test]
-fn version_1_is_what_is_written() {
-    assert_eq!(VERSION, 1);
-    assert_eq!(record_of(b"ann", 300, 30_000), HOLDER_V1);
-    assert_eq!(encode(Server::new().now, None), NOTHING_V1);
+fn version_2_is_what_is_written() {
+    assert_eq!(VERSION, 2);
+    assert_eq!(record_of(b"ann", 300, 30_000), HOLDER_V2);
+    assert_eq!(encode(Server::new().now, None), NOTHING_V2);
     assert_eq!(encode_counter(COUNTER), COUNTER_V1);
 }
 
 #[test]
-fn the_largest_record_is_written_and_read() {
+fn what_version_2_wrote_is_read() {
+    assert_eq!(decode(2, &HOLDER_V2), Ok(vec![plain(b"ann", 300, 30_000)]));
+    assert_eq!(decode(2, &NOTHING_V2), Ok(vec![]));
+    let reader = StoredHold {
+        tolerates: Tolerance::ANY,
+        delay: Delay::from_ms(50).expect("short"),
+        ..plain(b"r", 7, 1_000)
+    };
+    let cooling = StoredHold {
+        lease: None,
+        tolerates: Tolerance::limit(3).expect("few"),
+        delay: Delay::from_ms(300).expect("short"),
+        ..plain(b"s", 6, 1)
+    };
+    assert_eq!(decode(2, &HOLDERS_V2), Ok(vec![reader, cooling]));
+    assert_eq!(decode_counter(2, &COUNTER_V1), Ok(COUNTER));
+}
+
+#[test]
+fn the_longest_hold_is_written_and_read() {
     let owner = [0xff; 512];
     let bytes = record_of(&owner, TOKEN_MOST, Ttl::MOST.as_ms());
-    assert!(bytes.len() <= BYTES_MOST);
-    let holder = decode(VERSION, &bytes).expect("sound").expect("held");
-    assert_eq!(holder.owner, owner);
-    assert_eq!((holder.token.get(), holder.left), (TOKEN_MOST, Ttl::MOST));
+    let expected = plain(&owner, TOKEN_MOST, Ttl::MOST.as_ms());
+    assert_eq!(decode(VERSION, &bytes), Ok(vec![expected]));
+}
+
+#[test]
+fn two_holds_with_one_token_are_refused() {
+    let mut bytes = HOLDERS_V2;
+    bytes[10] = 7;
+    assert_eq!(read_anything(&bytes), Err(Refusal::Range));
+}
+
+#[test]
+fn a_hold_that_neither_runs_nor_cools_is_refused() {
+    let bytes = [1, 1, b'r', 7, 0, 1, 0];
+    assert_eq!(read_anything(&bytes), Err(Refusal::Range));
+    let bytes = [1, 1, b'r', 7, 0, 1, 1];
+    assert!(read_anything(&bytes).is_ok());
+}
+
+#[test]
+fn more_together_than_any_limit_allows_are_refused() {
+    for (tolerates, is_read) in [(0, true), (1, true), (1_024, true), (1_025, false)] {
+        let mut bytes = vec![1, 1, b'r', 7, 1];
+        push_number(&mut bytes, tolerates);
+        bytes.push(0);
+        assert_eq!(read_anything(&bytes).is_ok(), is_read, "{tolerates}");
+    }
 }
 
 #[test]
@@ -109,7 +169,7 @@ fn what_is_left_of_a_lease_is_stored_rounded_up_and_at_least_one() {
 
 #[test]
 fn unknown_versions_are_refused() {
-    for version in [0, 2, 3, u32::MAX] {
+    for version in [0, 3, 4, u32::MAX] {
         assert_eq!(decode(version, &HOLDER_V1), Err(Refusal::Version));
         assert_eq!(decode(version, &NOTHING_V1), Err(Refusal::Version));
         assert_eq!(decode_counter(version, &COUNTER_V1), Err(Refusal::Version));
@@ -153,9 +213,13 @@ fn an_owner_longer_than_the_record_is_refused_and_nothing_is_allocated_for_it() 
 }
 
 #[test]
-fn a_record_longer_than_any_is_refused() {
-    assert_eq!(read_anything(&[0; BYTES_MOST + 1]), Err(Refusal::Form));
-    assert_eq!(read_anything(&vec![1; 1 << 20]), Err(Refusal::Form));
+fn more_holders_than_there_are_bytes_are_refused_and_nothing_is_allocated_for_them() {
+    for count in [2, 1 << 20, u64::from(u32::MAX), u64::MAX] {
+        let mut bytes = Vec::new();
+        push_number(&mut bytes, count);
+        bytes.extend(&HOLDER_V2[1..]);
+        assert_eq!(read_anything(&bytes), Err(Refusal::Form));
+    }
 }
 
 #[test]
@@ -188,12 +252,8 @@ proptest! {
     fn what_is_written_is_read((owner, number, left_ms) in record()) {
         let bytes = record_of(&owner, number, left_ms);
         prop_assert_eq!(&bytes, &forged(&owner, number, left_ms));
-        let holder = LoadedHolder {
-            owner: &owner,
-            token: token(number),
-            left: ttl(left_ms),
-        };
-        prop_assert_eq!(decode(VERSION, &bytes), Ok(Some(holder)));
+        let expected = plain(&owner, number, left_ms);
+        prop_assert_eq!(decode(VERSION, &bytes), Ok(vec![expected]));
     }
 
     #[test]

@@ -99,7 +99,11 @@ fn after_a_release_anyone_is_granted_a_new_lock_with_a_larger_token() {
         let stored = &effects[effects.len() - 3..];
         assert_eq!(
             stored,
-            [Effect::Store(lock), grant(lock, 30), Effect::Signal]
+            [
+                Effect::Store(lock),
+                grant(lock, number as u64 + 1, 30),
+                Effect::Signal
+            ]
         );
         server.release(b"lock", owner, None);
     }

@@ -3,7 +3,7 @@
 
 use crate::lock::{Answer, BootTime, Effect};
 use crate::server::{Sent, Server};
-use crate::values::{delete, token, ttl};
+use crate::values::{delete, the_hold, token, ttl};
 
 #[test]
 fn a_grant_makes_a_hold() {
@@ -108,7 +108,7 @@ fn a_lease_ends_later_on_a_replica_by_what_it_lags_and_never_earlier() {
 
 fn deadline_ns(server: &Server) -> u64 {
     let lock = server.locks.lock(server.handle(b"lock"));
-    lock.expect("it lives").hold.deadline.as_ns()
+    the_hold(lock.expect("it lives")).deadline.as_ns()
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::lock::{Answer, Event, Token};
 use crate::random_steps::{history, Step};
 use crate::replay;
 use crate::server::{Sent, Server};
-use crate::values::{token, ttl, wall};
+use crate::values::{the_hold, token, ttl, wall};
 use proptest::prelude::*;
 
 /// The first token of a server that just started.
@@ -93,19 +93,19 @@ proptest! {
         started.silently(Event::LoadCounter(counter.unwrap_or_default()));
         for (db, key, handle) in before.keys() {
             let bytes = encode(before.now, before.locks.lock(handle));
-            let holder = decode(VERSION, &bytes).expect("sound");
-            prop_assert_eq!(holder.is_some(), before.locks.lock(handle).is_some());
-            let (Some(holder), Some(saved)) = (holder, before.locks.lock(handle)) else {
+            let holders = decode(VERSION, &bytes).expect("sound");
+            prop_assert_eq!(!holders.is_empty(), before.locks.lock(handle).is_some());
+            let (Some(holder), Some(saved)) = (holders.first(), before.locks.lock(handle)) else {
                 continue;
             };
             started.db = db;
-            started.apply_grant(key, holder.owner, holder.token, holder.left);
+            started.apply_grant(key, holder.owner, holder.token, holder.lease.expect("it runs"));
             let loaded = started.locks.lock(started.handle(key)).expect("loaded");
-            prop_assert_eq!(&loaded.hold.owner, &saved.hold.owner);
-            prop_assert_eq!(loaded.hold.token, saved.hold.token);
+            prop_assert_eq!(&the_hold(loaded).owner, &the_hold(saved).owner);
+            prop_assert_eq!(the_hold(loaded).token, the_hold(saved).token);
             let left_ns = |deadline_ns: u64, now_ns| deadline_ns.saturating_sub(now_ns);
-            let left_there = left_ns(saved.hold.deadline.as_ns(), before.now.as_ns());
-            let left_here = left_ns(loaded.hold.deadline.as_ns(), started.now.as_ns());
+            let left_there = left_ns(the_hold(saved).deadline.as_ns(), before.now.as_ns());
+            let left_here = left_ns(the_hold(loaded).deadline.as_ns(), started.now.as_ns());
             prop_assert!((left_there..=left_there + 1_000_000).contains(&left_here));
         }
         started.open_term(wall(0));

@@ -8,8 +8,8 @@
 use crate::lock::slots::Slot;
 use crate::lock::token::Cover;
 use crate::lock::{
-    Answer, BootTime, ClientId, Effect, Event, Extension, LockId, Locks, News, Patience, Place,
-    TicketId, Token, Ttl, WallTime,
+    Answer, BootTime, ClientId, Delay, Effect, Event, Extension, LockId, Locks, News, Patience,
+    Place, TicketId, Token, Tolerance, Ttl, WallTime,
 };
 use crate::values::ttl;
 use std::collections::{BTreeMap, BTreeSet};
@@ -157,6 +157,8 @@ impl Server {
             owner,
             ttl: ttl(ttl_ms),
             session,
+            tolerates: Tolerance::ALONE,
+            delay: Delay::NONE,
             patience,
         };
         self.step(at, event)
@@ -312,8 +314,9 @@ impl Server {
         match effect {
             Effect::Cover(cover) => self.sent.push(Sent::Cover(*cover)),
             Effect::Store(lock) => self.store(place(), *lock),
-            Effect::Grant { lock, ttl } => {
-                let hold = &self.locks.lock(*lock).expect("granted locks live").hold;
+            Effect::Grant { lock, token, ttl } => {
+                let lock = self.locks.lock(*lock).expect("granted locks live");
+                let hold = lock.holders.with_token(*token).expect("granted");
                 self.sent.push(Sent::Grant {
                     at: place(),
                     owner: hold.owner.to_vec(),
@@ -333,6 +336,14 @@ impl Server {
             }
             Effect::Signal => assert!(at.is_some(), "only a command changes a holder"),
             Effect::Reply { ticket, news } => self.told.push((*ticket, *news)),
+            Effect::Look { db, key } => {
+                let at = Place {
+                    db: *db,
+                    key,
+                    lock: self.found(*db, key),
+                };
+                self.step(at, Event::GrantNext { at });
+            }
             Effect::Search { key } => self.suspects.push((None, key.to_vec())),
         }
     }
@@ -499,7 +510,9 @@ impl Server {
             at,
             owner,
             token,
-            ttl,
+            lease: Some(ttl),
+            tolerates: Tolerance::ALONE,
+            delay: Delay::NONE,
         };
         self.step(at, event)
     }

@@ -1,10 +1,11 @@
 //! The table: handles die with their lock and never come back, and locks that are
 //! gone leave no memory behind.
 
-use crate::lock::table::{Hold, Lock, Table, PAGE};
-use crate::lock::{BootTime, LockId};
+use crate::lock::holders::Hold;
+use crate::lock::table::{Lock, Table, PAGE};
+use crate::lock::{BootTime, Delay, LockId, Tolerance};
 use crate::replay;
-use crate::values::token;
+use crate::values::{the_hold, token};
 use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
@@ -14,6 +15,8 @@ fn insert(table: &mut Table, db: u32, number: u64) -> LockId {
         token: token(number),
         deadline: BootTime::from_ns(number),
         session: None,
+        tolerates: Tolerance::ALONE,
+        delay: Delay::NONE,
     };
     table.insert(db, b"lock", hold)
 }
@@ -23,7 +26,7 @@ fn insert_many(table: &mut Table, count: u64) -> Vec<LockId> {
 }
 
 fn token_of(lock: Option<&Lock>) -> Option<u64> {
-    lock.map(|lock| lock.hold.token.get())
+    lock.map(|lock| the_hold(lock).token.get())
 }
 
 #[test]

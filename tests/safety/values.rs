@@ -1,5 +1,7 @@
 //! The values and effects that tests name all the time, spelled short.
 
+use crate::lock::holders::Hold;
+use crate::lock::table::Lock;
 use crate::lock::token::{Cover, RESERVE};
 use crate::lock::{Effect, LockId, Token, Ttl, WallTime};
 
@@ -44,11 +46,20 @@ pub(crate) fn first_cover(ttl_ms: u64) -> Effect {
 }
 
 /// A hold that is new or moved, with `left_ms` left of its lease.
-pub(crate) fn grant(lock: LockId, left_ms: u64) -> Effect {
+pub(crate) fn grant(lock: LockId, number: u64, left_ms: u64) -> Effect {
     Effect::Grant {
         lock,
+        token: token(number),
         ttl: ttl(left_ms),
     }
+}
+
+/// The hold of a lock that has one.
+pub(crate) fn the_hold(lock: &Lock) -> &Hold {
+    let mut holds = lock.holders.iter();
+    let hold = holds.next().expect("there is always one");
+    assert!(holds.next().is_none(), "there are several");
+    hold
 }
 
 /// A hold that is over, with another one behind it.

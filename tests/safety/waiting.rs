@@ -2,7 +2,7 @@
 
 use crate::lock::slots::Slot;
 use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Extension, Locks, News, Patience};
-use crate::lock::{LockId, Place, TicketId, Token};
+use crate::lock::{Delay, LockId, Place, TicketId, Token, Tolerance};
 use crate::server::Server;
 use crate::values::{end, token, ttl, wall};
 
@@ -56,6 +56,8 @@ impl OneKey {
             owner,
             ttl: ttl(100),
             session: session.and_then(ClientId::new),
+            tolerates: Tolerance::ALONE,
+            delay: Delay::NONE,
             patience,
         };
         self.step(event).0
@@ -146,6 +148,7 @@ fn a_hand_over_ends_the_old_hold_before_it_sends_the_new_one() {
     let expected = [
         Effect::Grant {
             lock: *new,
+            token: token(2),
             ttl: ttl(100),
         },
         Effect::Signal,
@@ -302,7 +305,9 @@ fn what_a_master_says_of_a_lock_is_bound_to_no_connection_of_this_server() {
         at,
         owner: b"bob",
         token: token(9),
-        ttl: ttl(100),
+        lease: Some(ttl(100)),
+        tolerates: Tolerance::ALONE,
+        delay: Delay::NONE,
     });
     lock.step(Event::SessionEnded(client(7)));
     assert_eq!(lock.live(), Some(token(9)));
@@ -397,7 +402,9 @@ fn an_unread_grant_that_a_master_replaced_is_not_given_back() {
         at,
         owner: b"eve",
         token: token(9),
-        ttl: ttl(100),
+        lease: Some(ttl(100)),
+        tolerates: Tolerance::ALONE,
+        delay: Delay::NONE,
     });
     lock.step(Event::TicketGone(bob));
     assert_eq!(lock.live(), Some(token(9)));
@@ -466,6 +473,8 @@ fn a_line_that_goes_leaves_the_others_to_be_looked_at_in_their_order() {
                 owner,
                 ttl: ttl(100),
                 session: None,
+                tolerates: Tolerance::ALONE,
+                delay: Delay::NONE,
                 patience,
             };
             let mut effects = Vec::new();

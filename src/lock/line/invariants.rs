@@ -22,7 +22,7 @@ impl Lines {
     }
 
     /// The locks that were granted to somebody who has not heard of it.
-    pub fn undelivered(&self) -> impl Iterator<Item = LockId> + '_ {
+    pub fn undelivered(&self) -> impl Iterator<Item = (LockId, Token)> + '_ {
         self.undelivered.keys().copied()
     }
 
@@ -117,9 +117,9 @@ impl Lines {
         if self.ready.len() != ready || !self.ready.iter().all(is_its_note) {
             return Some("ready-is-noted");
         }
-        let waits = |(lock, place): (&LockId, &u32)| match self.places.get(*place) {
-            Some(place) => matches!(place.stage, Stage::Granted(granted, _) if granted == *lock),
-            None => false,
+        let waits = |(&grant, place): (&(LockId, Token), &u32)| {
+            let stage = self.places.get(*place).map(|place| place.stage);
+            matches!(stage, Some(Stage::Granted(lock, token)) if (lock, token) == grant)
         };
         (!self.undelivered.iter().all(waits)).then_some("undelivered-wait")
     }

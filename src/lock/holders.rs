@@ -1,0 +1,461 @@
+//! The holders of one lock: one, as a rule, or many.
+//!
+//! Every hold says how many holders it tolerates, itself included
+//! ([`Tolerance`]). Somebody more is let in if nobody's tolerance is exceeded by
+//! it: that one rule makes exclusive locks, semaphores, readers and writers, and
+//! their mixtures.
+//!
+//! ```text
+//!           deadline             delay later
+//!   live ──────────────▶ cooling ──────────────▶ over
+//! ```
+//!
+//! A hold that *cools* is not live any more, but it still counts as a holder: the
+//! one who lost it may not have noticed yet. Without a delay it is over at its
+//! deadline. Which of these a hold is depends on the time alone; nobody has to
+//! come by for it to change.
+//!
+//! A single hold is kept in place. Many are kept in ordered maps, so that with a
+//! thousand of them each question costs O(log n); [`Holders::look`] moves those
+//! whose time has come, before anything is asked.
+
+use super::bytes::ShortBytes;
+use super::table::ClientId;
+use super::time::{BootTime, Delay, Ttl};
+use super::token::Token;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many holders a request tolerates, itself included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tolerance(u32);
+
+impl Tolerance {
+    /// Nobody beside itself.
+    pub const ALONE: Self = Self(1);
+    /// Any number.
+    pub const ANY: Self = Self(u32::MAX);
+    /// The most that `LIMIT` may say.
+    pub const LIMIT_MOST: u32 = 1_024;
+
+    /// `None` unless `count` is from 1 to [`Tolerance::LIMIT_MOST`].
+    pub fn limit(count: u64) -> Option<Self> {
+        let count = u32::try_from(count).ok()?;
+        (1..=Self::LIMIT_MOST)
+            .contains(&count)
+            .then_some(Self(count))
+    }
+
+    /// The number that log, replicas and files are given; 0 stands for any.
+    pub fn to_number(self) -> u64 {
+        match self {
+            Self::ANY => 0,
+            Self(count) => u64::from(count),
+        }
+    }
+
+    /// What [`Tolerance::to_number`] gave.
+    pub fn from_number(number: u64) -> Option<Self> {
+        match number {
+            0 => Some(Self::ANY),
+            count => Self::limit(count),
+        }
+    }
+
+    fn allows(self, holders: usize) -> bool {
+        self == Self::ANY || holders <= self.0 as usize
+    }
+}
+
+/// Who holds a lock, until when, with which token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The owner's name for itself.
+    pub owner: ShortBytes,
+    /// The fencing token.
+    pub token: Token,
+    /// From this moment on the hold is not live.
+    pub deadline: BootTime,
+    /// How long it cools then.
+    pub delay: Delay,
+    /// The hold is over when this connection is, too.
+    pub session: Option<ClientId>,
+    /// How many may hold the lock together with it.
+    pub tolerates: Tolerance,
+}
+
+impl Hold {
+    /// Whether the lease still runs.
+    pub fn is_live(&self, now: BootTime) -> bool {
+        now < self.deadline
+    }
+
+    /// Whether it counts as a holder: it is live or cools.
+    pub fn counts(&self, now: BootTime) -> bool {
+        now < self.over_at()
+    }
+
+    /// From this moment on it does not count as a holder.
+    pub fn over_at(&self) -> BootTime {
+        self.deadline.after_delay(self.delay)
+    }
+}
+
+/// A hold as log, replicas and files are told of it: with what is left of it, never
+/// a moment in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredHold<'a> {
+    /// Who holds the lock.
+    pub owner: &'a [u8],
+    /// With which token.
+    pub token: Token,
+    /// What is left of the lease; `None`: the hold cools.
+    pub lease: Option<Ttl>,
+    /// How many may hold the lock together with it.
+    pub tolerates: Tolerance,
+    /// How long it cools after its lease, or from now on.
+    pub delay: Delay,
+}
+
+impl<'a> StoredHold<'a> {
+    fn new(now: BootTime, hold: &'a Hold) -> Self {
+        let cools = hold.counts(now) && !hold.is_live(now);
+        Self {
+            owner: &hold.owner,
+            token: hold.token,
+            // A lease that is over is stored as one that is about to be.
+            lease: (!cools).then(|| now.left_until(hold.deadline)),
+            tolerates: hold.tolerates,
+            delay: if cools {
+                now.left_until(hold.over_at()).into()
+            } else if hold.is_live(now) {
+                hold.delay
+            } else {
+                Delay::NONE
+            },
+        }
+    }
+}
+
+/// All holds of one lock; there is always one, though it may be over.
+#[derive(Debug)]
+pub struct Holders(Form);
+
+#[derive(Debug)]
+enum Form {
+    One(Hold),
+    Many(Box<Many>),
+}
+
+#[derive(Debug, Default)]
+struct Many {
+    live: BTreeMap<Token, Hold>,
+    cooling: BTreeMap<Token, Hold>,
+    /// Nobody has been told yet that these are over.
+    over: Vec<Hold>,
+    /// The live hold of each owner.
+    by_owner: BTreeMap<ShortBytes, Token>,
+    /// The same for those that cool, of which an owner may have several.
+    cooling_by_owner: BTreeSet<(ShortBytes, Token)>,
+    /// When each that is live or cooling goes a stage further.
+    ends: BTreeSet<(BootTime, Token)>,
+    /// How many that are live or cooling tolerate how many.
+    tolerances: BTreeMap<Tolerance, usize>,
+}
+
+impl Holders {
+    /// One holder.
+    pub fn one(hold: Hold) -> Self {
+        Self(Form::One(hold))
+    }
+
+    /// It is this late now. Asked before everything else that depends on time.
+    pub fn look(&mut self, now: BootTime) {
+        if let Form::Many(many) = &mut self.0 {
+            many.look(now);
+        }
+    }
+
+    /// How many count as holders, live or cooling.
+    pub fn count(&self, now: BootTime) -> usize {
+        match &self.0 {
+            Form::One(hold) => usize::from(hold.counts(now)),
+            Form::Many(many) => many.live.len() + many.cooling.len(),
+        }
+    }
+
+    /// Whether one more may join them who tolerates so many.
+    pub fn admit(&self, now: BootTime, newcomer: Tolerance) -> bool {
+        let with_it = self.count(now) + 1;
+        let least = match &self.0 {
+            Form::One(hold) if hold.counts(now) => hold.tolerates,
+            Form::One(_) => newcomer,
+            Form::Many(many) => {
+                let least = many.tolerances.first_key_value();
+                least.map_or(newcomer, |(tolerance, _)| *tolerance)
+            }
+        };
+        least.min(newcomer).allows(with_it)
+    }
+
+    /// The live hold of an owner.
+    pub fn live_of(&self, now: BootTime, owner: &[u8]) -> Option<&Hold> {
+        match &self.0 {
+            Form::One(hold) => Some(hold).filter(|it| it.is_live(now) && *it.owner == *owner),
+            Form::Many(many) => many.live.get(many.by_owner.get(owner)?),
+        }
+    }
+
+    /// The tokens of an owner's holds that cool.
+    pub fn cooling_of(&self, now: BootTime, owner: &[u8]) -> Vec<Token> {
+        match &self.0 {
+            Form::One(hold) => {
+                let cools = hold.counts(now) && !hold.is_live(now) && *hold.owner == *owner;
+                cools.then_some(hold.token).into_iter().collect()
+            }
+            Form::Many(many) => {
+                let from = (ShortBytes::from(owner), Token::FIRST);
+                let of_owner = many.cooling_by_owner.range(from..);
+                let of_owner = of_owner.take_while(|(name, _)| **name == *owner);
+                of_owner.map(|(_, token)| *token).collect()
+            }
+        }
+    }
+
+    /// The hold with this token, whatever has become of it.
+    pub fn with_token(&self, token: Token) -> Option<&Hold> {
+        match &self.0 {
+            Form::One(hold) => Some(hold).filter(|it| it.token == token),
+            Form::Many(many) => {
+                let counted = many.live.get(&token).or_else(|| many.cooling.get(&token));
+                counted.or_else(|| many.over.iter().find(|it| it.token == token))
+            }
+        }
+    }
+
+    /// The hold with this token, if it is live.
+    pub fn live_with(&self, now: BootTime, token: Token) -> Option<&Hold> {
+        match &self.0 {
+            Form::One(hold) => Some(hold).filter(|it| it.is_live(now) && it.token == token),
+            Form::Many(many) => many.live.get(&token),
+        }
+    }
+
+    /// The lowest live token.
+    pub fn lowest_live(&self, now: BootTime) -> Option<Token> {
+        match &self.0 {
+            Form::One(hold) => hold.is_live(now).then_some(hold.token),
+            Form::Many(many) => many.live.keys().next().copied(),
+        }
+    }
+
+    /// When something changes by itself next; what is over already does not count.
+    pub fn next_end(&self) -> Option<BootTime> {
+        match &self.0 {
+            Form::One(hold) => Some(hold.over_at()),
+            Form::Many(many) => many.ends.first().map(|(end, _)| *end),
+        }
+    }
+
+    /// All of them: the live ones by token, then those that cool, then those that
+    /// are over and of which nobody has been told.
+    pub fn iter(&self) -> impl Iterator<Item = &Hold> {
+        let (one, many) = match &self.0 {
+            Form::One(hold) => (Some(hold), None),
+            Form::Many(many) => (None, Some(many)),
+        };
+        let many = many.into_iter().flat_map(|many| {
+            let counted = many.live.values().chain(many.cooling.values());
+            counted.chain(&many.over)
+        });
+        one.into_iter().chain(many)
+    }
+
+    /// Adds a hold, in the place of the one with this token if there is one, which
+    /// is returned.
+    pub fn put(&mut self, now: BootTime, hold: Hold) -> Option<Hold> {
+        if let Form::One(there) = &mut self.0 {
+            if there.token == hold.token {
+                return Some(std::mem::replace(there, hold));
+            }
+            let mut many = Box::<Many>::default();
+            many.add(there.clone());
+            self.0 = Form::Many(many);
+        }
+        let Form::Many(many) = &mut self.0 else {
+            return None;
+        };
+        let replaced = many.take(hold.token);
+        many.look(now);
+        many.add(hold);
+        many.look(now);
+        replaced
+    }
+
+    /// What a file is told: those that count, or the first if none does, as a key
+    /// has a holder.
+    pub fn stored(&self, now: BootTime) -> impl Iterator<Item = StoredHold<'_>> {
+        let none_counts = self.count(now) == 0;
+        let holds = self
+            .iter()
+            .filter(move |hold| none_counts || hold.counts(now));
+        let most = if none_counts { 1 } else { usize::MAX };
+        holds.take(most).map(move |hold| StoredHold::new(now, hold))
+    }
+
+    /// Takes a hold away; `None` if there is none with this token, or if it is the
+    /// only one: then the lock must go.
+    pub fn take(&mut self, token: Token) -> Option<Hold> {
+        match &mut self.0 {
+            Form::One(_) => None,
+            Form::Many(many) => {
+                let is_last = many.live.len() + many.cooling.len() + many.over.len() == 1;
+                (!is_last).then(|| many.take(token)).flatten()
+            }
+        }
+    }
+
+    /// Takes those that are over and of which nobody has been told - all but one,
+    /// if there are no others: then the lock must go.
+    pub fn take_over(&mut self) -> Vec<Hold> {
+        match &mut self.0 {
+            Form::Many(many) if !many.ends.is_empty() => std::mem::take(&mut many.over),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether [`Holders::take_over`] has something to take.
+    pub fn has_over(&self) -> bool {
+        matches!(&self.0, Form::Many(many) if !many.ends.is_empty() && !many.over.is_empty())
+    }
+
+    /// Changes the hold with this token, if it is live or cooling.
+    pub fn change(&mut self, now: BootTime, token: Token, change: impl FnOnce(&mut Hold)) {
+        match &mut self.0 {
+            Form::One(hold) if hold.token == token => change(hold),
+            Form::One(_) => {}
+            Form::Many(many) => {
+                let is_counted =
+                    many.live.contains_key(&token) || many.cooling.contains_key(&token);
+                if let Some(mut hold) = is_counted.then(|| many.take(token)).flatten() {
+                    change(&mut hold);
+                    many.add(hold);
+                    many.look(now);
+                }
+            }
+        }
+    }
+
+    /// Bytes on the heap, beyond the size of this.
+    pub fn heap_bytes(&self) -> usize {
+        let strings = self
+            .iter()
+            .map(|hold| hold.owner.heap_bytes())
+            .sum::<usize>();
+        match &self.0 {
+            Form::One(_) => strings,
+            Form::Many(many) => {
+                let holds = many.live.len() + many.cooling.len();
+                let each = size_of::<Hold>() + 2 * size_of::<(BootTime, Token)>();
+                let owners = many.by_owner.len() * size_of::<(ShortBytes, Token)>();
+                let over = many.over.capacity() * size_of::<Hold>();
+                size_of::<Many>() + holds * each + owners + over + 2 * strings
+            }
+        }
+    }
+}
+
+impl Holders {
+    /// The name of an invariant that does not hold, if there is one; for tests.
+    pub fn broken_invariant(&self) -> Option<&'static str> {
+        let Form::Many(many) = &self.0 else {
+            return None;
+        };
+        let counted = || many.live.values().chain(many.cooling.values());
+        let is_listed = |hold: &Hold| match many.live.contains_key(&hold.token) {
+            true => {
+                many.by_owner.get(&hold.owner) == Some(&hold.token)
+                    && many.ends.contains(&(hold.deadline, hold.token))
+            }
+            false => {
+                let owner = (hold.owner.clone(), hold.token);
+                many.cooling_by_owner.contains(&owner)
+                    && many.ends.contains(&(hold.over_at(), hold.token))
+            }
+        };
+        let tolerated =
+            |tolerance: Tolerance| counted().filter(|hold| hold.tolerates == tolerance).count();
+        let holds = counted().count();
+        let agrees = counted().all(is_listed)
+            && many.ends.len() == holds
+            && many.by_owner.len() == many.live.len()
+            && many.cooling_by_owner.len() == many.cooling.len()
+            && many.tolerances.values().sum::<usize>() == holds
+            && many
+                .tolerances
+                .iter()
+                .all(|(of, count)| tolerated(*of) == *count);
+        if !agrees {
+            return Some("holders-agree");
+        }
+        let is_kept = counted().all(|hold| hold.tolerates.allows(holds));
+        (!is_kept).then_some("tolerances-kept")
+    }
+}
+
+impl Many {
+    /// Moves on those whose time has come.
+    fn look(&mut self, now: BootTime) {
+        while let Some(&(end, token)) = self.ends.first() {
+            if end > now {
+                break;
+            }
+            if let Some(hold) = self.take(token) {
+                if hold.counts(now) {
+                    self.add_cooling(hold);
+                } else {
+                    self.over.push(hold);
+                }
+            }
+        }
+    }
+
+    /// As a live hold, until [`Many::look`] says otherwise.
+    fn add(&mut self, hold: Hold) {
+        self.by_owner.insert(hold.owner.clone(), hold.token);
+        self.ends.insert((hold.deadline, hold.token));
+        *self.tolerances.entry(hold.tolerates).or_default() += 1;
+        self.live.insert(hold.token, hold);
+    }
+
+    fn add_cooling(&mut self, hold: Hold) {
+        self.cooling_by_owner
+            .insert((hold.owner.clone(), hold.token));
+        self.ends.insert((hold.over_at(), hold.token));
+        *self.tolerances.entry(hold.tolerates).or_default() += 1;
+        self.cooling.insert(hold.token, hold);
+    }
+
+    fn take(&mut self, token: Token) -> Option<Hold> {
+        let hold = if let Some(hold) = self.live.remove(&token) {
+            if self.by_owner.get(&hold.owner) == Some(&token) {
+                self.by_owner.remove(&hold.owner);
+            }
+            self.ends.remove(&(hold.deadline, token));
+            hold
+        } else if let Some(hold) = self.cooling.remove(&token) {
+            self.cooling_by_owner.remove(&(hold.owner.clone(), token));
+            self.ends.remove(&(hold.over_at(), token));
+            hold
+        } else {
+            let position = self.over.iter().position(|it| it.token == token)?;
+            return Some(self.over.swap_remove(position));
+        };
+        if let Some(count) = self.tolerances.get_mut(&hold.tolerates) {
+            *count -= 1;
+            if *count == 0 {
+                self.tolerances.remove(&hold.tolerates);
+            }
+        }
+        Some(hold)
+    }
+}
