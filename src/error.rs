@@ -26,6 +26,20 @@ pub enum Error {
     OtherTolerance,
     /// RAISE of a hold that may have others beside it.
     RaiseOfMany,
+    /// GUARD with a token that is not live.
+    Stale(Token),
+    /// GUARD of a command of our own.
+    GuardOfOurs,
+    /// GUARD of a command that may wait.
+    GuardOfBlocking,
+    /// GUARD of a command that administers the server.
+    GuardOfAdmin,
+    /// GUARD of a command that scripts may not run.
+    GuardOfNoScript,
+    /// GUARD of a command without keys.
+    GuardWithoutKeys,
+    /// GUARD of a command that names the lock's key.
+    GuardOfLock,
     /// Too many clients wait.
     QueueFull,
     /// SESSION in a script.
@@ -52,14 +66,52 @@ pub enum Error {
     Internal,
 }
 
+impl Error {
+    /// What is said, where that is always the same.
+    fn fixed_text(self) -> &'static str {
+        match self {
+            Self::Syntax => "ERR syntax error",
+            Self::NotAnInteger => "ERR value is not an integer or out of range",
+            Self::OtherTolerance => {
+                "ERR this owner holds the lock or waits for it with another SHARED or LIMIT: \
+                 release it first"
+            }
+            Self::RaiseOfMany => {
+                "ERR RAISE is for exclusive holds: this one is SHARED or has a LIMIT"
+            }
+            Self::GuardOfOurs => "ERR LOCK.GUARD does not run LOCK commands",
+            Self::GuardOfBlocking => "ERR LOCK.GUARD does not run commands that may block",
+            Self::GuardOfAdmin => "ERR LOCK.GUARD does not run admin commands",
+            Self::GuardOfNoScript => "ERR LOCK.GUARD does not run what scripts may not run",
+            Self::GuardWithoutKeys => "ERR LOCK.GUARD does not run commands without keys",
+            Self::GuardOfLock => "ERR LOCK.GUARD does not run commands on the lock's own key",
+            Self::QueueFull => {
+                "QUEUEFULL too many clients wait for locks on this server: see \
+                 redislock.max-waiters"
+            }
+            Self::SessionInScript => {
+                "ERR SESSION is not allowed in scripts: a script has no connection of its own"
+            }
+            Self::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Self::ReadOnly => "READONLY You can't write against a read only replica.",
+            Self::TokensExhausted => {
+                "ERR no fencing tokens are left: the server's clock was far in the future when \
+                 it started; set it right and restart"
+            }
+            Self::EffectFromClient => {
+                "ERR only a master or a persistence file may send this command"
+            }
+            _ => "ERR internal error in redislock, see the server log",
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Arity(command) => {
                 write!(out, "ERR wrong number of arguments for '{command}' command")
             }
-            Self::Syntax => out.write_str("ERR syntax error"),
-            Self::NotAnInteger => out.write_str("ERR value is not an integer or out of range"),
             Self::TtlOutOfRange(most) => {
                 write!(out, "ERR ttl-ms must be from 1 to {}", most.as_ms())
             }
@@ -77,20 +129,10 @@ impl fmt::Display for Error {
                 let most = Delay::MOST.as_ms();
                 write!(out, "ERR DELAY must be from 0 to {most} milliseconds")
             }
-            Self::OtherTolerance => out.write_str(
-                "ERR this owner holds the lock or waits for it with another SHARED or LIMIT: \
-                 release it first",
-            ),
-            Self::RaiseOfMany => {
-                out.write_str("ERR RAISE is for exclusive holds: this one is SHARED or has a LIMIT")
+            Self::Stale(token) => {
+                let token = token.get();
+                write!(out, "STALE token {token} is not live: nothing was done")
             }
-            Self::QueueFull => out.write_str(
-                "QUEUEFULL too many clients wait for locks on this server: see \
-                 redislock.max-waiters",
-            ),
-            Self::SessionInScript => out.write_str(
-                "ERR SESSION is not allowed in scripts: a script has no connection of its own",
-            ),
             Self::Moved(slot) => write!(
                 out,
                 "TRYAGAIN slot {} is another server's now: ask again to be redirected",
@@ -106,25 +148,12 @@ impl fmt::Display for Error {
             Self::OwnerLength => {
                 write!(out, "ERR owner must be from 1 to {OWNER_BYTES_MOST} bytes")
             }
-            Self::WrongType => {
-                out.write_str("WRONGTYPE Operation against a key holding the wrong kind of value")
-            }
-            Self::ReadOnly => {
-                out.write_str("READONLY You can't write against a read only replica.")
-            }
             Self::RaiseTooFar(most) => write!(
                 out,
                 "ERR RAISE goes to at most {}: an hour ahead of this server's clock",
                 most.get()
             ),
-            Self::TokensExhausted => out.write_str(
-                "ERR no fencing tokens are left: the server's clock was far in the future when \
-                 it started; set it right and restart",
-            ),
-            Self::EffectFromClient => {
-                out.write_str("ERR only a master or a persistence file may send this command")
-            }
-            Self::Internal => out.write_str("ERR internal error in redislock, see the server log"),
+            _ => out.write_str(self.fixed_text()),
         }
     }
 }

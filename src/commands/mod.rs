@@ -13,6 +13,9 @@ pub mod arguments;
 mod effects;
 mod extend;
 mod fence;
+pub mod guard;
+pub mod help;
+pub mod info;
 mod release;
 
 use crate::error::Error;
@@ -49,6 +52,12 @@ pub enum Kind {
     Write,
     /// A client; only looks at its key.
     Read,
+    /// A client; only looks at its key, and has a reply with parts.
+    Info,
+    /// A client; runs another command.
+    Guard,
+    /// A client; has no key.
+    Help,
     /// A master or a file; changes its key.
     Effect,
     /// A master or a file; has no key.
@@ -58,11 +67,14 @@ pub enum Kind {
 pub use arguments::Arguments;
 
 /// Every command of the module.
-pub static COMMANDS: [Command; 7] = [
+pub static COMMANDS: [Command; 10] = [
     acquire::COMMAND,
     release::COMMAND,
     extend::COMMAND,
     fence::COMMAND,
+    guard::COMMAND,
+    info::COMMAND,
+    help::COMMAND,
     effects::GRANT_COMMAND,
     effects::END_COMMAND,
     effects::CEILING_COMMAND,
@@ -107,6 +119,15 @@ pub enum Request<'a> {
         /// This token, or the lowest.
         token: Option<Token>,
     },
+    /// `LOCK.GUARD`
+    Guard {
+        /// With which the command may run.
+        token: Token,
+    },
+    /// `LOCK.INFO`
+    Info,
+    /// `LOCK.HELP`
+    Help,
     /// `LOCK._GRANT`
     Grant {
         /// By whom the lock is held.
@@ -172,10 +193,10 @@ pub enum ExtendOption {
 }
 
 impl<'a> Request<'a> {
-    /// The event that the request is for the rules. The wall clock is read only
-    /// where the rules need it.
-    pub fn into_event(self, at: Place<'a>, circumstances: &Circumstances) -> Event<'a> {
-        match self {
+    /// The event that the request is for the rules; `None`: it is none of theirs. The
+    /// wall clock is read only where the rules need it.
+    pub fn into_event(self, at: Place<'a>, circumstances: &Circumstances) -> Option<Event<'a>> {
+        Some(match self {
             Self::Acquire {
                 owner,
                 ttl,
@@ -203,6 +224,11 @@ impl<'a> Request<'a> {
                 },
             },
             Self::Fence { token } => Event::Fence { at, token },
+            Self::Guard { token } => Event::Fence {
+                at,
+                token: Some(token),
+            },
+            Self::Info | Self::Help => return None,
             Self::Grant {
                 owner,
                 token,
@@ -219,17 +245,21 @@ impl<'a> Request<'a> {
             },
             Self::End { owner, token } => Event::ApplyEnd { at, owner, token },
             Self::Ceiling(cover) => Event::ApplyCover(cover),
-        }
+        })
     }
 }
 
 /// A reply, as the client sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// A number.
     Integer(i64),
     /// nil.
     Null,
+    /// One with parts.
+    Parts(Box<info::Tree>),
+    /// Lines of text.
+    Lines(&'static [&'static str]),
     /// None yet: the client waits.
     Later(TicketId),
 }

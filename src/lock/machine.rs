@@ -107,23 +107,26 @@ impl Locks {
                 self.apply_grant(now, at, hold, effects)
             }
             Event::ApplyEnd { at, owner, token } => self.apply_end(now, at, owner, token, effects),
-            Event::ApplyCover(cover) => {
-                self.tokens.observe_cover(cover);
-                Answer::Yes
-            }
-            Event::LoadCounter(stored) => match self.tokens.load(stored) {
-                Ok(()) => Answer::Yes,
-                Err(_) => Answer::OutOfRange,
-            },
-            Event::OpenTerm(wall) => {
-                self.tokens.open_term(wall);
-                Answer::Yes
-            }
-            Event::LogBegun => {
-                self.tokens.lose_cover();
-                Answer::Yes
+            Event::ApplyCover(_) | Event::LoadCounter(_) | Event::OpenTerm(_) | Event::LogBegun => {
+                self.step_tokens(event)
             }
         }
+    }
+
+    /// What concerns the counter alone.
+    fn step_tokens(&mut self, event: Event<'_>) -> Answer {
+        match event {
+            Event::ApplyCover(cover) => self.tokens.observe_cover(cover),
+            Event::LoadCounter(stored) => {
+                if self.tokens.load(stored).is_err() {
+                    return Answer::OutOfRange;
+                }
+            }
+            Event::OpenTerm(wall) => self.tokens.open_term(wall),
+            Event::LogBegun => self.tokens.lose_cover(),
+            _ => unreachable!("this is not about the counter"),
+        }
+        Answer::Yes
     }
 
     fn acquire(

@@ -24,6 +24,7 @@
 //! | [`mod@line`] | who waits for which key, in which order |
 //! | `waiting`    | the part of `step` in which somebody waits |
 //! | `upkeep`     | the part of `step` in which things end or arrive by themselves |
+//! | [`info`]     | who holds a lock and who waits, for those who look |
 //! | [`slab`]     | a list with holes |
 //! | [`deadlines`]| which lease ends next |
 //! | [`record`]   | the stored form: what RDB files and DUMP carry |
@@ -56,6 +57,7 @@ pub mod effect;
 pub mod event;
 pub mod holders;
 mod holding;
+pub mod info;
 pub mod invariants;
 pub mod line;
 pub mod machine;

@@ -82,6 +82,11 @@ impl ClientId {
     pub fn new(number: u64) -> Option<Self> {
         NonZeroU64::new(number).map(Self)
     }
+
+    /// The number.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
 }
 
 /// Slots in a page.

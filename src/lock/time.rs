@@ -30,6 +30,11 @@ impl BootTime {
         Self(self.0.saturating_add(ttl.0.saturating_mul(NS_PER_MS)))
     }
 
+    /// Whole milliseconds since `earlier`; 0 if that is later.
+    pub const fn ms_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0) / NS_PER_MS
+    }
+
     /// The end of a delay that starts now.
     #[must_use]
     pub const fn after_delay(self, delay: Delay) -> Self {

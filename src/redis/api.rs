@@ -4,12 +4,13 @@
 //! and keys that come from it. All functions used here exist since Redis 7.0;
 //! [`missing_function`] is asked at load, before any of them is called.
 
-use crate::commands::{CEILING, END, GRANT};
+use crate::commands::info::Tree;
+use crate::commands::{Reply, CEILING, END, GRANT};
 use crate::lock::holders::Hold;
 use crate::lock::token::Cover;
 use crate::lock::{ClientId, LockId, Token, Ttl};
 use redis_module::raw;
-use std::ffi::{c_char, c_int, c_longlong, c_void, CStr};
+use std::ffi::{c_char, c_int, c_long, c_longlong, c_void, CStr};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -63,8 +64,10 @@ pub(super) fn missing_function() -> Option<&'static str> {
         RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
         RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue RedisModule_OpenKey
         RedisModule_Realloc RedisModule_RegisterNumericConfig RedisModule_Replicate
-        RedisModule_ReplicateVerbatim RedisModule_ReplyWithError RedisModule_ReplyWithLongLong
-        RedisModule_ReplyWithNull RedisModule_SaveStringBuffer RedisModule_SelectDb
+        RedisModule_ReplicateVerbatim RedisModule_ReplyWithArray RedisModule_ReplyWithCallReply
+        RedisModule_ReplyWithError RedisModule_ReplyWithLongLong RedisModule_ReplyWithMap
+        RedisModule_ReplyWithNull RedisModule_ReplyWithStringBuffer
+        RedisModule_SaveStringBuffer RedisModule_SelectDb
         RedisModule_ServerInfoGetFieldC RedisModule_SetCommandInfo RedisModule_SetDisconnectCallback
         RedisModule_SetModuleOptions RedisModule_SignalModifiedKey RedisModule_StringPtrLen
         RedisModule_SubscribeToKeyspaceEvents RedisModule_SubscribeToServerEvent
@@ -243,6 +246,57 @@ impl<'call> Context<'call> {
         unsafe { server!(RedisModule_SignalModifiedKey)(self.as_ptr(), name.as_ptr()) };
     }
 
+    /// Replies.
+    pub(super) fn reply(self, reply: &Reply) {
+        match reply {
+            Reply::Integer(number) => self.reply_integer(*number),
+            Reply::Null | Reply::Later(_) => self.reply_null(),
+            Reply::Parts(tree) => self.reply_tree(tree),
+            Reply::Lines(lines) => {
+                self.reply_list(lines.len());
+                for line in *lines {
+                    self.reply_bytes(line.as_bytes());
+                }
+            }
+        }
+    }
+
+    fn reply_tree(self, tree: &Tree) {
+        match tree {
+            Tree::Integer(number) => self.reply_integer(*number),
+            Tree::Null => self.reply_null(),
+            Tree::Bytes(bytes) => self.reply_bytes(bytes),
+            Tree::List(list) => {
+                self.reply_list(list.len());
+                list.iter().for_each(|part| self.reply_tree(part));
+            }
+            Tree::Map(map) => {
+                // SAFETY: the context is alive; so many pairs follow.
+                unsafe { server!(RedisModule_ReplyWithMap)(self.as_ptr(), count(map.len())) };
+                for (name, part) in map {
+                    self.reply_bytes(name.as_bytes());
+                    self.reply_tree(part);
+                }
+            }
+        }
+    }
+
+    fn reply_list(self, length: usize) {
+        // SAFETY: the context is alive; so many replies follow.
+        unsafe { server!(RedisModule_ReplyWithArray)(self.as_ptr(), count(length)) };
+    }
+
+    fn reply_bytes(self, bytes: &[u8]) {
+        // SAFETY: the context is alive; the server copies the bytes.
+        unsafe {
+            server!(RedisModule_ReplyWithStringBuffer)(
+                self.as_ptr(),
+                bytes.as_ptr().cast::<c_char>(),
+                bytes.len(),
+            );
+        }
+    }
+
     /// Replies with a number.
     pub(super) fn reply_integer(self, number: i64) {
         // SAFETY: the context is alive.
@@ -337,6 +391,11 @@ pub(super) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// key, owner, token, ttl-ms, tolerates, delay-ms
 pub(super) const GRANT_FORMAT: &CStr = c"sbllll";
+
+/// A reply has few parts.
+fn count(parts: usize) -> c_long {
+    c_long::try_from(parts).unwrap_or_default()
+}
 
 /// Tokens and leases are far below 2^63.
 pub(super) fn long(number: u64) -> c_longlong {

@@ -23,7 +23,7 @@ use super::api::{server, Context};
 use super::cluster::Redirection;
 use super::state::{self, Attention, Role};
 use super::{clock, entry};
-use crate::commands::{self, Reply};
+use crate::commands;
 use crate::lock::slots::Slot;
 use crate::lock::{ClientId, Event, News, TicketId};
 use redis_module::raw;
@@ -239,8 +239,7 @@ unsafe extern "C" fn reply(
             Err(_) if redirection.is_some_and(|to| to.suits(ctx)) => {
                 ctx.reply_error(redirection.map_or(c"", Redirection::text));
             }
-            Ok(Reply::Integer(number)) => ctx.reply_integer(number),
-            Ok(Reply::Null | Reply::Later(_)) => ctx.reply_null(),
+            Ok(reply) => ctx.reply(&reply),
             Err(error) => entry::reply_error(ctx, error),
         }
         letter.state = LetterState::Read;

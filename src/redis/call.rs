@@ -92,11 +92,12 @@ const NOBODY: &CStr = c"redislock:nobody";
 pub(super) struct Element<'reply>(*mut raw::RedisModuleCallReply, PhantomData<&'reply ()>);
 
 impl CallReply {
-    /// What the command says to one or two words; `None` if it cannot be called.
+    /// What the command says to at most two words; `None` if it cannot be called.
     pub(super) fn of(ctx: Context<'_>, command: &CStr, words: &[&CStr]) -> Option<Self> {
         let (format, first, second) = match *words {
             [first] => (c"c", first, first),
             [first, second] => (c"cc", first, second),
+            [] => (c"", c"", c""),
             _ => return None,
         };
         // SAFETY: the format says how many C strings follow; one more than it
@@ -111,6 +112,34 @@ impl CallReply {
             )
         };
         (!reply.is_null()).then_some(Self(reply))
+    }
+
+    /// What a command says to words of a client: as that client's user (C), as in a
+    /// script (S), within the memory limit (M), with errors as replies (E), in the
+    /// client's protocol (0), and replicated (!).
+    pub(super) fn of_words(
+        ctx: Context<'_>,
+        command: &CStr,
+        words: &[*mut raw::RedisModuleString],
+    ) -> Option<Self> {
+        // SAFETY: the format says that a list of strings and its length follow; the
+        // strings live for this call, and the server takes its own share of each.
+        let reply = unsafe {
+            server!(RedisModule_Call)(
+                ctx.as_ptr(),
+                command.as_ptr(),
+                c"!0CSMEv".as_ptr(),
+                words.as_ptr(),
+                words.len(),
+            )
+        };
+        (!reply.is_null()).then_some(Self(reply))
+    }
+
+    /// Gives the reply to the client as it is.
+    pub(super) fn pass_on(self, ctx: Context<'_>) {
+        // SAFETY: the context and the reply are alive.
+        unsafe { server!(RedisModule_ReplyWithCallReply)(ctx.as_ptr(), self.0) };
     }
 
     /// All of it.
@@ -163,6 +192,18 @@ impl<'reply> Element<'reply> {
     /// The elements of an array.
     pub(super) fn elements(self) -> impl Iterator<Item = Self> {
         (0..).map_while(move |index| self.element(index))
+    }
+
+    /// The part with this name of a map, which is a flat array.
+    pub(super) fn field(self, name: &[u8]) -> Option<Self> {
+        let mut parts = self.elements();
+        while let Some(found) = parts.next() {
+            let value = parts.next()?;
+            if found.bytes() == Some(name) {
+                return Some(value);
+            }
+        }
+        None
     }
 
     /// The bytes, if it is a string.

@@ -8,9 +8,10 @@
 
 use super::api::{self, Context, Flags, Level, Mode, Name, NotALock};
 use super::state::{self, Deployment, Role};
-use super::{apply, blocked, clock, keyspace};
+use super::{apply, blocked, clock, guard, keyspace};
 use crate::commands::{
-    self, Arguments, Binding, Block, Circumstances, Command, Kind, Reply, Request, COMMANDS,
+    self, help, info, Arguments, Binding, Block, Circumstances, Command, Kind, Reply, Request,
+    COMMANDS,
 };
 use crate::error::Error;
 use crate::lock::{BootTime, Patience, Place};
@@ -44,8 +45,14 @@ pub(super) unsafe extern "C" fn command<const N: usize>(
     let Some(ctx) = (unsafe { Context::from_raw(ctx) }) else {
         return api::ERR;
     };
+    let count = usize::try_from(argc).unwrap_or_default();
+    if COMMANDS[N].kind == Kind::Guard {
+        // SAFETY: the server passes `argc` strings that live for this call.
+        let words = unsafe { std::slice::from_raw_parts(argv, count) };
+        guard::command(ctx, words);
+        return api::OK;
+    }
     let result = fence(Err(Error::Internal), || {
-        let count = usize::try_from(argc).unwrap_or_default();
         let mut names = [None; WORDS_MOST];
         for (index, name) in names.iter_mut().enumerate().take(count) {
             // SAFETY: the server passes `argc` strings that live for this call.
@@ -54,9 +61,8 @@ pub(super) unsafe extern "C" fn command<const N: usize>(
         run(ctx, &COMMANDS[N], &names, count)
     });
     match result {
-        Ok(Reply::Integer(number)) => ctx.reply_integer(number),
-        Ok(Reply::Null) => ctx.reply_null(),
         Ok(Reply::Later(ticket)) => blocked::block(ctx, ticket),
+        Ok(reply) => fence((), || ctx.reply(&reply)),
         Err(error) => reply_error(ctx, error),
     }
     api::OK
@@ -84,14 +90,15 @@ fn run<'call>(
     }
     let words = names.map(|name| name.map_or(&[][..], Name::bytes));
     let behind_key = match command.kind {
-        Kind::KeylessEffect => 1,
-        Kind::Write | Kind::Read | Kind::Effect => 2,
+        Kind::KeylessEffect | Kind::Help => 1,
+        Kind::Write | Kind::Read | Kind::Info | Kind::Guard | Kind::Effect => 2,
     };
     let ttl_most = state::with(|shell| shell.ttl_most);
     let mut arguments = Arguments::new(&words[behind_key..count], ttl_most);
     let request = (command.parse)(&mut arguments)?;
     check_sender(ctx, command.kind)?;
     match names[1] {
+        _ if command.kind == Kind::Help => Ok(Reply::Lines(&help::LINES)),
         Some(name) if command.kind != Kind::KeylessEffect => {
             run_on_key(ctx, command.kind, name, request)
         }
@@ -114,8 +121,8 @@ fn check_arity(command: &'static Command, count: usize) -> Result<(), Error> {
 
 fn check_sender(ctx: Context<'_>, kind: Kind) -> Result<(), Error> {
     match kind {
-        Kind::Read => Ok(()),
-        Kind::Write => match state::with(|shell| shell.role) {
+        Kind::Read | Kind::Info | Kind::Help => Ok(()),
+        Kind::Write | Kind::Guard => match state::with(|shell| shell.role) {
             Role::Master => Ok(()),
             // Also where `replica-read-only no` lets writes through: a replica
             // has no tokens of its own.
@@ -139,7 +146,7 @@ fn run_on_key<'call>(
     request: Request<'call>,
 ) -> Result<Reply, Error> {
     let mode = match kind {
-        Kind::Read => Mode::Read,
+        Kind::Read | Kind::Info => Mode::Read,
         _ => Mode::Write,
     };
     let key = ctx.open(name, mode);
@@ -153,6 +160,10 @@ fn run_on_key<'call>(
         lock,
     };
     let now = clock::boot();
+    if kind == Kind::Info {
+        let info = state::with(|shell| shell.locks.info(now, at));
+        return Ok(Reply::Parts(Box::new(info::shown(info))));
+    }
     let circumstances = circumstances(ctx, now, &request)?;
     let (answer, mut effects) = state::with(|shell| {
         let is_grant = matches!(request, Request::Acquire { .. });
@@ -161,11 +172,12 @@ fn run_on_key<'call>(
         }
         let mut effects = std::mem::take(&mut shell.effects);
         let event = request.into_event(at, &circumstances);
-        (shell.locks.step(now, event, &mut effects), effects)
+        let answer = event.map(|event| shell.locks.step(now, event, &mut effects));
+        (answer, effects)
     });
-    let reply = commands::reply(answer);
+    let reply = answer.map_or(Err(Error::Internal), commands::reply);
     match kind {
-        Kind::Read => {}
+        Kind::Read | Kind::Info | Kind::Guard | Kind::Help => {}
         Kind::Write => apply::to_open_key(ctx, &key, name, &mut effects),
         Kind::Effect | Kind::KeylessEffect => {
             apply::without_telling(ctx, &key, name, &mut effects);
@@ -224,7 +236,9 @@ fn run_without_key(ctx: Context<'_>, request: Request<'_>) -> Result<Reply, Erro
         key: &[],
         lock: None,
     };
-    let event = request.into_event(nowhere, &NO_CIRCUMSTANCES);
+    let event = request
+        .into_event(nowhere, &NO_CIRCUMSTANCES)
+        .ok_or(Error::Internal)?;
     let answer = state::with(|shell| shell.locks.step(clock::boot(), event, &mut Vec::new()));
     let reply = commands::reply(answer);
     if reply.is_ok() {

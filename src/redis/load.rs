@@ -6,7 +6,7 @@
 use super::alarm::Alarm;
 use super::api::{self, server, Context, Level, OK};
 use super::call::CallReply;
-use super::{clock, config, entry, events, keyspace, state};
+use super::{clock, config, entry, events, keyspace, server_commands, state};
 use crate::commands::{Command, Kind, COMMANDS};
 use redis_module::raw;
 use std::ffi::{c_int, CStr, CString};
@@ -99,6 +99,7 @@ fn register(ctx: Context<'_>, argc: c_int) -> Result<(), &'static str> {
     register_commands(ctx)?;
     config::register(ctx)?;
     events::subscribe(ctx)?;
+    server_commands::note(ctx)?;
     let alarm = Alarm::new()?;
     state::with(|shell| shell.alarm = Some(alarm));
     // With no file to load no event would follow, so the term opens here.
@@ -145,12 +146,17 @@ const FUNCTIONS: [CommandFunction; COMMANDS.len()] = [
     entry::command::<4>,
     entry::command::<5>,
     entry::command::<6>,
+    entry::command::<7>,
+    entry::command::<8>,
+    entry::command::<9>,
 ];
 
 fn register_commands(ctx: Context<'_>) -> Result<(), &'static str> {
     for (command, function) in COMMANDS.iter().zip(FUNCTIONS) {
         let is_registered = match command.kind {
-            Kind::Write | Kind::Read => create(ctx, command, function, command.flags),
+            Kind::Write | Kind::Read | Kind::Info | Kind::Guard | Kind::Help => {
+                create(ctx, command, function, command.flags)
+            }
             // Servers that know internal commands hide them from clients; the
             // others refuse the flag, and `entry` refuses the clients.
             Kind::Effect | Kind::KeylessEffect => {
@@ -168,8 +174,12 @@ fn register_commands(ctx: Context<'_>) -> Result<(), &'static str> {
     Ok(())
 }
 
+fn has_key(command: &Command) -> bool {
+    !matches!(command.kind, Kind::KeylessEffect | Kind::Help)
+}
+
 fn create(ctx: Context<'_>, command: &Command, function: CommandFunction, flags: &CStr) -> bool {
-    let key = c_int::from(command.kind != Kind::KeylessEffect);
+    let key = c_int::from(has_key(command));
     // SAFETY: the context is that of a loading module; the strings are copied.
     unsafe {
         server!(RedisModule_CreateCommand)(
@@ -196,7 +206,13 @@ fn describe(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
     // SAFETY: all fields of these structures may be zero: the end of a list.
     let mut key_specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
     let access = match command.kind {
-        Kind::Read => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+        Kind::Read | Kind::Info => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
+        // More keys may follow: the server is to ask which (`guard.rs`).
+        Kind::Guard => {
+            raw::REDISMODULE_CMD_KEY_RO
+                | raw::REDISMODULE_CMD_KEY_ACCESS
+                | raw::REDISMODULE_CMD_KEY_INCOMPLETE
+        }
         _ => {
             raw::REDISMODULE_CMD_KEY_RW
                 | raw::REDISMODULE_CMD_KEY_ACCESS
@@ -209,9 +225,9 @@ fn describe(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
     spec.bs.index.pos = 1;
     spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
     spec.fk.range.keystep = 1;
-    let key_specs = match command.kind {
-        Kind::KeylessEffect => std::ptr::null_mut(),
-        _ => key_specs.as_mut_ptr(),
+    let key_specs = match has_key(command) {
+        false => std::ptr::null_mut(),
+        true => key_specs.as_mut_ptr(),
     };
     let info = raw::RedisModuleCommandInfo {
         version: &version,

@@ -18,6 +18,8 @@
 //! | [`alarm`]     | a timer on the boot clock, which wakes the event loop |
 //! | [`events`]    | what the server tells: role, loading, FLUSH, SWAPDB, RENAME |
 //! | [`cluster`]   | which slots are still ours |
+//! | [`guard`]     | LOCK.GUARD: another command, run only while a token is live |
+//! | [`server_commands`] | what the server says of its own commands |
 //! | [`call`]      | calls of the server's own commands |
 //! | [`clock`]     | the only readings of the two clocks |
 //! | [`config`]    | `redislock.max-ttl-ms`, `redislock.max-waiters` |
@@ -41,7 +43,9 @@ mod cluster;
 mod config;
 mod entry;
 mod events;
+mod guard;
 mod keyspace;
 mod load;
+mod server_commands;
 mod state;
 mod turn;

@@ -1,0 +1,47 @@
+//! `LOCK.HELP`
+
+use super::{Arguments, Command, Error, Kind, Request};
+
+pub(super) const COMMAND: Command = Command {
+    name: c"lock.help",
+    flags: c"fast allow-loading allow-stale",
+    arity: 1,
+    kind: Kind::Help,
+    summary: c"Returns helpful text about the commands.",
+    complexity: c"O(1)",
+    parse,
+};
+
+fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+    arguments.end()?;
+    Ok(Request::Help)
+}
+
+/// One line each; a line that is indented explains the one above it.
+pub const LINES: [&str; 25] = [
+    "LOCK.ACQUIRE key owner ttl-ms [BLOCK timeout-ms] [SESSION] [SHARED | LIMIT n] [DELAY ms]",
+    "    Acquires the lock for ttl-ms: its fencing token, or nil if it is held.",
+    "    BLOCK waits in line (0: without limit). SESSION ends the hold with the connection.",
+    "    SHARED: together with other readers. LIMIT n: together with n - 1 others.",
+    "    DELAY: if the lease runs out, nobody else is granted for so long.",
+    "LOCK.EXTEND key owner ttl-ms [TOKEN token]",
+    "    Moves the end of the lease to ttl-ms from now, if that is later: 1, or 0: not held.",
+    "LOCK.EXTEND key owner ttl-ms RAISE token",
+    "    The same, and makes the token at least this: the token now, or nil: not held.",
+    "LOCK.RELEASE key owner [TOKEN token]",
+    "    Releases the lock, or leaves the line: 1, or 0: not held.",
+    "LOCK.FENCE key",
+    "    The lowest live token, or nil: nobody holds the lock.",
+    "LOCK.FENCE key token",
+    "    1: the token is live. 0: it is not.",
+    "LOCK.GUARD key token command [arg ...]",
+    "    Runs the command if the token is live, else an error: STALE.",
+    "LOCK.INFO key",
+    "    Who holds the lock, and who waits for it.",
+    "LOCK.HELP",
+    "    Prints this help.",
+    "owner: 1 to 512 bytes, a name for one unit of work, best a fresh random id.",
+    "token: rises with every grant of a key. Send it along with what you write; who sees a",
+    "    larger one before refuses it.",
+    "DEL key breaks a lock; TYPE says redislock.",
+];
