@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-matrix servers bench-contention verify fmt-check lint doc fix clean
+.PHONY: help setup build run cli demo test test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -79,6 +79,10 @@ test-matrix: setup servers ## Run the server tests (TESTS="waiting ...") on ever
 bench-contention: build ## Many clients, one lock: ours beside lists, pub/sub and back-off (10 min)
 	@cargo build --release --locked -p redis-lock-bench
 	.ci/with-server $(MODULE) target/release/contention $(ARGS)
+
+bench-commands: build ## What GUARD and FENCE cost beside bare commands (2 min)
+	@cargo build --release --locked -p redis-lock-bench
+	.ci/with-server $(MODULE) target/release/commands $(ARGS)
 
 verify: fmt-check lint test doc ## What CI runs; writes nothing but target/
 
