@@ -1,11 +1,12 @@
 //! Each block marked `redis-cli` is typed into a shell, and its output is what
 //! the page says. Tokens differ from day to day: a token of the page stands for
 //! the token that the server gave in its place, and must rise where the page's
-//! tokens rise.
+//! tokens rise. So do times: in the lines that say how long, any number will do.
+//! What ends with `&` waits in the background until the dialogue is over.
 
-use super::support::Server;
+use super::support::{blocked_clients, eventually, Server};
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 const README: &str = include_str!("../../README.md");
 
@@ -40,22 +41,68 @@ fn as_token(word: &str) -> Option<u64> {
 
 /// Puts the server's tokens where the page has its own.
 fn translated(text: &str, tokens: &BTreeMap<u64, u64>) -> String {
-    let words = text.split(' ').map(|word| {
-        let known = as_token(word).and_then(|token| tokens.get(&token));
-        known.map_or(word.to_owned(), u64::to_string)
+    let words = text.split_inclusive([' ', '\n']).map(|word| {
+        let bare = word.trim_end();
+        let known = as_token(bare).and_then(|token| tokens.get(&token));
+        known.map_or(word.to_owned(), |token| {
+            format!("{token}{}", &word[bare.len()..])
+        })
     });
-    words.collect::<Vec<_>>().join(" ")
+    words.collect()
+}
+
+/// Without what differs from day to day, and without spaces at the ends of lines.
+fn comparable(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| {
+        let says_how_long = ["\"ttl-ms\"", "\"waited-ms\"", "\"cooling-ms\""];
+        let is_time = says_how_long.iter().any(|name| line.contains(name));
+        match line.rsplit_once(' ') {
+            Some((start, number)) if is_time && number.parse::<u64>().is_ok_and(|ms| ms > 0) => {
+                format!("{start} so many")
+            }
+            _ => line.trim_end().to_owned(),
+        }
+    });
+    lines.collect()
+}
+
+fn redis_cli(server: &Server, line: &str) -> Command {
+    let mut command = Command::new("redis-cli");
+    command
+        .args(["--no-raw", "-p", &server.port().to_string()])
+        .args(line.split_whitespace());
+    command
 }
 
 fn type_in(server: &Server, line: &str) -> String {
-    let output = Command::new("redis-cli")
-        .args(["--no-raw", "-p", &server.port().to_string()])
-        .args(line.split_whitespace())
-        .output()
-        .expect("redis-cli is installed");
+    let output = redis_cli(server, line).output();
+    let output = output.expect("redis-cli is installed");
     String::from_utf8_lossy(&output.stdout)
         .trim_end()
         .to_owned()
+}
+
+/// A command that waits; it ends with the test.
+struct InBackground(Child);
+
+impl InBackground {
+    fn type_in(server: &Server, line: &str) -> Self {
+        let mut client = server.client();
+        let blocked = blocked_clients(&mut client);
+        let child = redis_cli(server, line).stdout(Stdio::null()).spawn();
+        let background = Self(child.expect("redis-cli is installed"));
+        eventually("it waits", || {
+            (blocked_clients(&mut client) > blocked).then_some(())
+        });
+        background
+    }
+}
+
+impl Drop for InBackground {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]
@@ -66,14 +113,21 @@ fn the_dialogues_of_the_readme_are_real() {
         let server = Server::start();
         // From a token of the page to the token of the server.
         let mut tokens = BTreeMap::new();
+        let mut background = Vec::new();
         for exchange in dialogue {
-            let got = type_in(&server, &translated(&exchange.typed, &tokens));
+            let typed = translated(&exchange.typed, &tokens);
+            if let Some(waits) = typed.strip_suffix(" &") {
+                background.push(InBackground::type_in(&server, waits));
+                continue;
+            }
+            let got = type_in(&server, &typed);
             let said = exchange.shown.strip_prefix("(integer) ");
             let meant = got.strip_prefix("(integer) ");
             if let (Some(said), Some(meant)) = (said.and_then(as_token), meant.and_then(as_token)) {
                 tokens.entry(said).or_insert(meant);
             }
             let expected = translated(&exchange.shown, &tokens);
+            let (got, expected) = (comparable(&got), comparable(&expected));
             assert_eq!(got, expected, "redis-cli {}", exchange.typed);
         }
         let given: Vec<u64> = tokens.values().copied().collect();
