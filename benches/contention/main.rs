@@ -17,7 +17,7 @@ use report::{Report, Row};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use ways::WAYS;
+use ways::{Way, WAYS};
 
 /// Connections for the largest crowd: two for each client, and some to spare.
 const CONNECTIONS_SPARE: u64 = 200;
@@ -31,6 +31,9 @@ struct Arguments {
     /// How many clients, one crowd after the other.
     #[arg(long, value_delimiter = ',', default_value = "10,50,200,1000")]
     clients: Vec<usize>,
+    /// Which ways, in the order in which they take turns being measured.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = WAYS)]
+    ways: Vec<Way>,
     /// How long each crowd is watched.
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
@@ -59,10 +62,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
     let connections = 2 * clients_most as u64 + CONNECTIONS_SPARE;
     let server = prepare(arguments.port, connections)?;
-    let (mut step, steps) = (0, arguments.rounds * arguments.clients.len() * WAYS.len());
+    let (mut step, steps) = (
+        0,
+        arguments.rounds * arguments.clients.len() * arguments.ways.len(),
+    );
     let mut rows: Vec<Vec<Row>> = Vec::new();
     for round in 0..arguments.rounds {
-        for (place, (&clients, way)) in both(&arguments.clients, &WAYS).enumerate() {
+        for (place, (&clients, way)) in both(&arguments.clients, &arguments.ways).enumerate() {
             let crowd = Crowd {
                 port: arguments.port,
                 clients,

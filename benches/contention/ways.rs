@@ -6,12 +6,13 @@
 //! what the way itself makes necessary.
 
 use crate::crowd::Client;
+use clap::ValueEnum;
 use redis::{Cmd, Connection, RedisResult, Script};
 use serde::Serialize;
 use std::time::Duration;
 
 /// One of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
     /// `LOCK.ACQUIRE ... BLOCK 0` and `LOCK.RELEASE`.

@@ -4,6 +4,7 @@
 //! and keys that come from it. All functions used here exist since Redis 7.0;
 //! [`missing_function`] is asked at load, before any of them is called.
 
+use super::audience;
 use crate::commands::info::Tree;
 use crate::commands::{Reply, CEILING, END, GRANT};
 use crate::lock::holders::Hold;
@@ -185,12 +186,12 @@ impl<'call> Context<'call> {
         (found == OK).then_some(transport)
     }
 
-    /// A field of INFO SERVER.
-    pub(super) fn about_server(self, field: &CStr) -> Option<String> {
+    /// A field of a section of INFO.
+    pub(super) fn about_server(self, section: &CStr, field: &CStr) -> Option<String> {
         // SAFETY: the context is alive; what is returned is freed below, and the
         // field's text with it.
         unsafe {
-            let data = server!(RedisModule_GetServerInfo)(self.as_ptr(), c"server".as_ptr());
+            let data = server!(RedisModule_GetServerInfo)(self.as_ptr(), section.as_ptr());
             let text = server!(RedisModule_ServerInfoGetFieldC)(data, field.as_ptr());
             let text = NonNull::new(text.cast_mut())
                 .map(|text| CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned());
@@ -323,6 +324,9 @@ impl<'call> Context<'call> {
 
     /// Tells log and replicas of a hold whose lease has `ttl` left.
     pub(super) fn replicate_grant(self, name: Name<'_>, hold: &Hold, ttl: Ttl) {
+        if !audience::is_there() {
+            return;
+        }
         // SAFETY: the format says what follows: a string object, bytes with
         // their length, and four long longs. All are alive; the server copies.
         unsafe {
@@ -343,6 +347,9 @@ impl<'call> Context<'call> {
 
     /// Tells log and replicas that a hold is over.
     pub(super) fn replicate_end(self, name: Name<'_>, owner: &[u8], token: Token) {
+        if !audience::is_there() {
+            return;
+        }
         // SAFETY: as in `replicate_grant`.
         unsafe {
             server!(RedisModule_Replicate)(
@@ -359,6 +366,9 @@ impl<'call> Context<'call> {
 
     /// Tells log and replicas how far tokens may go.
     pub(super) fn replicate_cover(self, cover: Cover) {
+        if !audience::is_there() {
+            return;
+        }
         // SAFETY: as in `replicate_grant`.
         unsafe {
             server!(RedisModule_Replicate)(
@@ -374,6 +384,9 @@ impl<'call> Context<'call> {
 
     /// Tells log and replicas that the key is gone.
     pub(super) fn replicate_delete(self, name: Name<'_>) {
+        if !audience::is_there() {
+            return;
+        }
         // SAFETY: as in `replicate_grant`.
         unsafe {
             server!(RedisModule_Replicate)(
@@ -407,73 +420,6 @@ pub(super) fn long(number: u64) -> c_longlong {
 pub(super) fn is_write_paused() -> bool {
     // SAFETY: takes nothing, changes nothing.
     unsafe { server!(RedisModule_AvoidReplicaTraffic)() != 0 }
-}
-
-/// The server's state, as `RM_GetContextFlags` gives it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Flags(u32);
-
-impl Flags {
-    /// The flags without a client: everything but [`Flags::is_replicated`].
-    pub(super) fn of_server() -> Self {
-        // SAFETY: without a context the function leaves out what needs one.
-        let flags = unsafe { server!(RedisModule_GetContextFlags)(std::ptr::null_mut()) };
-        Self(flags as u32)
-    }
-
-    /// The flags of a running call.
-    pub(super) fn of_call(ctx: Context<'_>) -> Self {
-        // SAFETY: the context is alive.
-        let flags = unsafe { server!(RedisModule_GetContextFlags)(ctx.as_ptr()) };
-        Self(flags as u32)
-    }
-
-    /// A file is being loaded, from disk or from a master.
-    pub(super) fn is_loading(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_LOADING != 0
-    }
-
-    /// The call came from a master. A master may have one too (slot import).
-    pub(super) fn is_replicated(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_REPLICATED != 0
-    }
-
-    /// The server is a replica. May lie while roles change.
-    pub(super) fn is_replica(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_SLAVE != 0
-    }
-
-    /// The server writes a log (AOF), or is about to.
-    pub(super) fn has_log(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_AOF != 0
-    }
-
-    /// The call comes from a script or a function.
-    pub(super) fn is_script(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_LUA != 0
-    }
-
-    /// The call comes from MULTI ... EXEC.
-    pub(super) fn is_transaction(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_MULTI != 0
-    }
-
-    /// The caller cannot be blocked.
-    pub(super) fn denies_blocking(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_DENY_BLOCKING != 0
-            || self.is_replicated()
-            || self.is_loading()
-    }
-
-    /// The server has no memory left for what needs more.
-    pub(super) fn is_out_of_memory(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_OOM != 0
-    }
-
-    /// The server is part of a cluster.
-    pub(super) fn is_cluster(self) -> bool {
-        self.0 & raw::REDISMODULE_CTX_FLAGS_CLUSTER != 0
-    }
 }
 
 /// The name of a key: a string that the server keeps alive for the call.

@@ -1,6 +1,7 @@
 //! Calls of the server's own commands, and their replies.
 
-use super::api::{self, server, Context, Flags};
+use super::api::{self, server, Context};
+use super::flags::Flags;
 use redis_module::raw;
 use std::ffi::{c_char, c_int, CStr};
 use std::marker::PhantomData;

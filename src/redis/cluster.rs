@@ -196,7 +196,7 @@ fn safety(ctx: Context<'_>) -> MapSafety {
     if let Some(known) = state::with(|shell| shell.map_safety) {
         return known;
     }
-    let version = ctx.about_server(c"valkey_version");
+    let version = ctx.about_server(c"server", c"valkey_version");
     let safety = match version.as_deref().map(version_numbers) {
         Some(version) if version < VALKEY_SAFE => MapSafety::Unsafe,
         _ => MapSafety::Safe,

@@ -6,7 +6,8 @@
 //! ordered so that what can fail comes first: read the words, open the key,
 //! step, carry out, reply.
 
-use super::api::{self, Context, Flags, Level, Mode, Name, NotALock};
+use super::api::{self, Context, Level, Mode, Name, NotALock};
+use super::flags::Flags;
 use super::state::{self, Deployment, Role};
 use super::{apply, blocked, clock, guard, keyspace};
 use crate::commands::{

@@ -3,10 +3,11 @@
 //! A callback here ends holds that the server took away, opens terms, and leaves
 //! the rest to `turn`. None changes a key or sends anything.
 
-use super::api::{self, server, Context, Mode, Name, OK};
+use super::api::{server, Context, Mode, Name, OK};
+use super::flags::Flags;
 use super::keyspace::Loading;
 use super::state::{self, Attention, Deployment, Role, Suspect};
-use super::{blocked, clock, cluster, entry, keyspace, turn};
+use super::{audience, blocked, clock, cluster, entry, keyspace, turn};
 use crate::lock::{ClientId, Event, LockId};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr};
@@ -73,6 +74,7 @@ unsafe extern "C" fn role_changed(
     _data: *mut c_void,
 ) {
     entry::fence((), || {
+        audience::comes();
         let is_master = what == raw::REDISMODULE_EVENT_REPLROLECHANGED_NOW_MASTER;
         if is_master {
             state::with(|shell| shell.role = Role::Master);
@@ -95,6 +97,7 @@ unsafe extern "C" fn loading(
     _data: *mut c_void,
 ) {
     entry::fence((), || {
+        audience::comes();
         let is_over = what == raw::REDISMODULE_SUBEVENT_LOADING_ENDED
             || what == raw::REDISMODULE_SUBEVENT_LOADING_FAILED;
         keyspace::note_loading(if is_over { Loading::No } else { Loading::Yes });
@@ -165,7 +168,8 @@ unsafe extern "C" fn forked(
 ) {
     entry::fence((), || {
         let is_born = what == raw::REDISMODULE_SUBEVENT_FORK_CHILD_BORN;
-        if is_born && api::Flags::of_server().has_log() {
+        audience::comes();
+        if is_born && Flags::of_server().has_log() {
             happened(Event::LogBegun);
         }
     });
@@ -204,9 +208,11 @@ unsafe extern "C" fn cron(
         turn::try_again();
         // SAFETY: the server passes the context of this call.
         let ctx = unsafe { Context::from_raw(ctx) };
-        match (ctx, state::with(|shell| shell.deployment)) {
-            (Some(ctx), Deployment::Cluster) => cluster::cron(ctx),
-            _ => blocked::send_left_behind(),
+        let Some(ctx) = ctx else { return };
+        audience::look(ctx);
+        match state::with(|shell| shell.deployment) {
+            Deployment::Cluster => cluster::cron(ctx),
+            Deployment::Alone => blocked::send_left_behind(),
         }
     });
 }
@@ -309,7 +315,7 @@ fn suspect(db: Option<u32>, name: Name<'_>) {
 
 /// What the server is at load, before any event.
 pub(super) fn note_role() {
-    let flags = api::Flags::of_server();
+    let flags = Flags::of_server();
     state::with(|shell| {
         if flags.is_replica() {
             shell.role = Role::Replica;

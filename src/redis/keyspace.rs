@@ -10,7 +10,8 @@
 //!
 //! There is no copy callback: COPY of a lock is refused by the server.
 
-use super::api::{self, server, Flags, Level, LockType};
+use super::api::{self, server, Level, LockType};
+use super::flags::Flags;
 use super::state::{self, Attention, Role, Suspect};
 use super::{clock, entry};
 use crate::commands;

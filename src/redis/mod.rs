@@ -9,10 +9,12 @@
 //! |---|---|
 //! | [`load`]      | what happens when the server loads the module |
 //! | [`api`]       | the server's functions, wrapped as thinly as safety allows |
+//! | [`flags`]     | the server's state and a call's |
 //! | [`entry`]     | the fence no panic crosses, and the way every command takes |
 //! | [`state`]     | the one global: the locks of this server |
 //! | [`keyspace`]  | the native type `redislock`: save, load, rewrite, digest |
 //! | [`apply`]     | effects carried out: the key, the log, the replicas |
+//! | [`audience`]  | whether anybody hears what is replicated |
 //! | [`blocked`]   | clients that wait: blocked, told, gone |
 //! | [`turn`]      | the one function in which things change by themselves |
 //! | [`alarm`]     | a timer on the boot clock, which wakes the event loop |
@@ -36,6 +38,7 @@ mod alarm;
 mod allocator;
 mod api;
 mod apply;
+mod audience;
 mod blocked;
 mod call;
 mod clock;
@@ -43,6 +46,7 @@ mod cluster;
 mod config;
 mod entry;
 mod events;
+mod flags;
 mod guard;
 mod keyspace;
 mod load;
