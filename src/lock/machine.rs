@@ -190,21 +190,20 @@ impl Locks {
                 return Answer::Yes;
             }
         }
+        // Who waits for its own hold to cool gives up both: it leaves the line before
+        // that moves on. A token names a hold; who waits has none that it could mean.
+        if only.is_none() {
+            self.leave_line(at, owner, effects);
+        }
         // The hold was lost, but need not cool any longer.
         if let Some(id) = found {
-            let cooling = self
-                .table
-                .get(id)
-                .map(|it| it.holders.cooling_of(now, owner));
+            let lock = self.table.get(id);
+            let cooling = lock.map(|lock| lock.holders.cooling_of(now, owner));
             let mut cooling = cooling.unwrap_or_default();
             cooling.retain(|token| only.is_none_or(|only| only == *token));
             if !cooling.is_empty() {
                 self.give_up(now, (at, id), &cooling, effects);
             }
-        }
-        // A token names a hold; who waits has none that it could mean.
-        if only.is_none() {
-            self.leave_line(at, owner, effects);
         }
         Answer::No
     }
