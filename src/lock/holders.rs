@@ -151,7 +151,7 @@ struct Many {
     live: BTreeMap<Token, Hold>,
     cooling: BTreeMap<Token, Hold>,
     /// Nobody has been told yet that these are over.
-    over: Vec<Hold>,
+    over: BTreeMap<Token, Hold>,
     /// The live hold of each owner.
     by_owner: BTreeMap<ShortBytes, Token>,
     /// The same for those that cool, of which an owner may have several.
@@ -227,7 +227,7 @@ impl Holders {
             Form::One(hold) => Some(hold).filter(|it| it.token == token),
             Form::Many(many) => {
                 let counted = many.live.get(&token).or_else(|| many.cooling.get(&token));
-                counted.or_else(|| many.over.iter().find(|it| it.token == token))
+                counted.or_else(|| many.over.get(&token))
             }
         }
     }
@@ -248,6 +248,15 @@ impl Holders {
         }
     }
 
+    /// When the lock is to be looked at: at once if nobody has been told yet what is
+    /// over, else when something changes by itself.
+    pub fn next_look(&self) -> Option<BootTime> {
+        match &self.0 {
+            Form::Many(many) if self.has_over() => many.over.values().map(Hold::over_at).next(),
+            _ => self.next_end(),
+        }
+    }
+
     /// When something changes by itself next; what is over already does not count.
     pub fn next_end(&self) -> Option<BootTime> {
         match &self.0 {
@@ -265,7 +274,7 @@ impl Holders {
         };
         let many = many.into_iter().flat_map(|many| {
             let counted = many.live.values().chain(many.cooling.values());
-            counted.chain(&many.over)
+            counted.chain(many.over.values())
         });
         one.into_iter().chain(many)
     }
@@ -278,7 +287,7 @@ impl Holders {
                 return Some(std::mem::replace(there, hold));
             }
             let mut many = Box::<Many>::default();
-            many.add(there.clone());
+            many.add(now, there.clone());
             self.0 = Form::Many(many);
         }
         let Form::Many(many) = &mut self.0 else {
@@ -286,8 +295,7 @@ impl Holders {
         };
         let replaced = many.take(hold.token);
         many.look(now);
-        many.add(hold);
-        many.look(now);
+        many.add(now, hold);
         replaced
     }
 
@@ -314,11 +322,13 @@ impl Holders {
         }
     }
 
-    /// Takes those that are over and of which nobody has been told - all but one,
-    /// if there are no others: then the lock must go.
+    /// Takes those that are over and of which nobody has been told; none, if there
+    /// are no others: then the lock must go.
     pub fn take_over(&mut self) -> Vec<Hold> {
         match &mut self.0 {
-            Form::Many(many) if !many.ends.is_empty() => std::mem::take(&mut many.over),
+            Form::Many(many) if !many.ends.is_empty() => {
+                std::mem::take(&mut many.over).into_values().collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -328,20 +338,13 @@ impl Holders {
         matches!(&self.0, Form::Many(many) if !many.ends.is_empty() && !many.over.is_empty())
     }
 
-    /// Changes the hold with this token, if it is live or cooling.
+    /// Changes the hold with this token, whatever has become of it. Owner and
+    /// tolerance stay; so does the token, where several may hold.
     pub fn change(&mut self, now: BootTime, token: Token, change: impl FnOnce(&mut Hold)) {
         match &mut self.0 {
             Form::One(hold) if hold.token == token => change(hold),
             Form::One(_) => {}
-            Form::Many(many) => {
-                let is_counted =
-                    many.live.contains_key(&token) || many.cooling.contains_key(&token);
-                if let Some(mut hold) = is_counted.then(|| many.take(token)).flatten() {
-                    change(&mut hold);
-                    many.add(hold);
-                    many.look(now);
-                }
-            }
+            Form::Many(many) => many.change(now, token, change),
         }
     }
 
@@ -357,7 +360,7 @@ impl Holders {
                 let holds = many.live.len() + many.cooling.len();
                 let each = size_of::<Hold>() + 2 * size_of::<(BootTime, Token)>();
                 let owners = many.by_owner.len() * size_of::<(ShortBytes, Token)>();
-                let over = many.over.capacity() * size_of::<Hold>();
+                let over = many.over.len() * size_of::<Hold>();
                 size_of::<Many>() + holds * each + owners + over + 2 * strings
             }
         }
@@ -410,29 +413,47 @@ impl Many {
                 break;
             }
             if let Some(hold) = self.take(token) {
-                if hold.counts(now) {
-                    self.add_cooling(hold);
-                } else {
-                    self.over.push(hold);
-                }
+                self.add(now, hold);
             }
         }
     }
 
-    /// As a live hold, until [`Many::look`] says otherwise.
-    fn add(&mut self, hold: Hold) {
-        self.by_owner.insert(hold.owner.clone(), hold.token);
-        self.ends.insert((hold.deadline, hold.token));
+    /// Puts a hold where it belongs. What is not live stays away from `by_owner`, in
+    /// which its owner may have another that is.
+    fn add(&mut self, now: BootTime, hold: Hold) {
+        if !hold.counts(now) {
+            self.over.insert(hold.token, hold);
+            return;
+        }
         *self.tolerances.entry(hold.tolerates).or_default() += 1;
-        self.live.insert(hold.token, hold);
+        if hold.is_live(now) {
+            self.by_owner.insert(hold.owner.clone(), hold.token);
+            self.ends.insert((hold.deadline, hold.token));
+            self.live.insert(hold.token, hold);
+        } else {
+            let of_owner = (hold.owner.clone(), hold.token);
+            self.cooling_by_owner.insert(of_owner);
+            self.ends.insert((hold.over_at(), hold.token));
+            self.cooling.insert(hold.token, hold);
+        }
     }
 
-    fn add_cooling(&mut self, hold: Hold) {
-        self.cooling_by_owner
-            .insert((hold.owner.clone(), hold.token));
-        self.ends.insert((hold.over_at(), hold.token));
-        *self.tolerances.entry(hold.tolerates).or_default() += 1;
-        self.cooling.insert(hold.token, hold);
+    fn change(&mut self, now: BootTime, token: Token, change: impl FnOnce(&mut Hold)) {
+        if let Some(hold) = self.live.get_mut(&token) {
+            // As a rule it stays where it is.
+            let end = hold.deadline;
+            change(hold);
+            if hold.deadline != end {
+                self.ends.remove(&(end, token));
+                self.ends.insert((hold.deadline, token));
+            }
+            if !hold.is_live(now) {
+                self.look(now);
+            }
+        } else if let Some(mut hold) = self.take(token) {
+            change(&mut hold);
+            self.add(now, hold);
+        }
     }
 
     fn take(&mut self, token: Token) -> Option<Hold> {
@@ -447,8 +468,7 @@ impl Many {
             self.ends.remove(&(hold.over_at(), token));
             hold
         } else {
-            let position = self.over.iter().position(|it| it.token == token)?;
-            return Some(self.over.swap_remove(position));
+            return self.over.remove(&token);
         };
         if let Some(count) = self.tolerances.get_mut(&hold.tolerates) {
             *count -= 1;

@@ -225,10 +225,11 @@ impl Locks {
         self.queue(now, id);
     }
 
-    /// Has the lock looked at when something in it changes by itself.
+    /// Has the lock looked at when something in it changes by itself, or at once if
+    /// something did of which nobody has been told.
     pub(super) fn queue(&mut self, now: BootTime, id: LockId) {
         if let Some(lock) = self.table.get(id) {
-            let end = lock.holders.next_end().unwrap_or(now);
+            let end = lock.holders.next_look().unwrap_or(now);
             self.deadlines.set(id.slot(), end, &mut self.table);
         }
     }

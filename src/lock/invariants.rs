@@ -4,7 +4,8 @@
 //! | name | says |
 //! |---|---|
 //! | `queue-knows-all` | every lock has its deadline in the queue, once, and nothing else is in |
-//! | `queue-agrees`    | that deadline is no later than the next of its holds' |
+//! | `queue-agrees`    | that deadline is no later than the next of its holds', nor than the
+//! |                   | end of one that is over, if nobody has been told of it |
 //! | `queue-in-order`  | the first of the queue ends first |
 //! | `tokens-below-last` | no lock has a token above the counter |
 //! | `sessions-agree`  | a connection is noted for exactly the holds that are bound to it |
@@ -45,7 +46,7 @@ impl Locks {
             if queued.is_none()
                 || lock
                     .holders
-                    .next_end()
+                    .next_look()
                     .is_some_and(|end| queued > Some(end))
             {
                 return Some("queue-agrees");

@@ -72,7 +72,9 @@ impl Locks {
                 key: lock.key.clone(),
             });
         }
-        self.queue(now, id);
+        // What was over is seen to by whoever looks.
+        let end = lock.holders.next_end().unwrap_or(now);
+        self.deadlines.set(id.slot(), end, &mut self.table);
     }
 
     pub(super) fn apply_grant(
@@ -101,8 +103,11 @@ impl Locks {
             self.replace_all(now, id, hold);
             return Answer::Yes;
         }
-        // There the owner's earlier hold is not live any more; here it may be.
+        // There the owner's earlier hold is not live any more; here it may be. (A hold
+        // that cools is the earlier one itself, if a file lists it behind.)
+        let is_live = hold.is_live(now);
         let before = self.live_hold(now, Some(id), &hold.owner);
+        let before = before.filter(|_| is_live);
         let before = before.map(|(_, before)| before.token);
         if let Some(before) = before.filter(|before| *before != hold.token) {
             self.cut_short(now, (id, before), Delay::MOST);

@@ -1,7 +1,7 @@
 //! Effects applied: a replica, and a server that reads its log, hold what the
 //! master says, whatever they held before.
 
-use crate::lock::{Answer, BootTime, Effect};
+use crate::lock::{Answer, BootTime, Delay, Effect, Tolerance};
 use crate::server::{Sent, Server};
 use crate::values::{delete, the_hold, token, ttl};
 
@@ -144,6 +144,8 @@ fn a_hand_over_after_a_lapse_is_sent_as_an_end_and_a_grant() {
             owner: b"bob".to_vec(),
             token: token(2),
             ttl: ttl(20),
+            tolerates: Tolerance::ALONE,
+            delay: Delay::NONE,
         },
     ];
     assert_eq!(master.sent, expected);

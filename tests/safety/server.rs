@@ -5,6 +5,7 @@
 //! tells the rules what a real server tells them, in the same order. It decides
 //! nothing about locks. What it would send to log and replicas is kept in a list.
 
+use crate::lock::holders::StoredHold;
 use crate::lock::slots::Slot;
 use crate::lock::token::Cover;
 use crate::lock::{
@@ -26,6 +27,8 @@ pub(crate) enum Sent {
         owner: Vec<u8>,
         token: Token,
         ttl: Ttl,
+        tolerates: Tolerance,
+        delay: Delay,
     },
     End {
         at: (u32, Vec<u8>),
@@ -37,6 +40,31 @@ pub(crate) enum Sent {
     Moved(u32, Vec<u8>, u32),
     Swapped([u32; 2]),
     Flushed(Option<u32>),
+}
+
+/// What a client asks for who wants a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) owner: &'a [u8],
+    pub(crate) ttl_ms: u64,
+    pub(crate) session: Option<ClientId>,
+    pub(crate) tolerates: Tolerance,
+    pub(crate) delay: Delay,
+    pub(crate) patience: Patience,
+}
+
+impl<'a> Request<'a> {
+    /// As most are: alone, without a delay, and now or never.
+    pub(crate) fn plain(owner: &'a [u8], ttl_ms: u64) -> Self {
+        Self {
+            owner,
+            ttl_ms,
+            session: None,
+            tolerates: Tolerance::ALONE,
+            delay: Delay::NONE,
+            patience: Patience::Try,
+        }
+    }
 }
 
 /// How much is done between two commands, and what the server lets be done.
@@ -151,15 +179,25 @@ impl Server {
         session: Option<ClientId>,
         patience: Patience,
     ) -> Outcome {
+        let request = Request {
+            session,
+            patience,
+            ..Request::plain(owner, ttl_ms)
+        };
+        self.ask(key, request)
+    }
+
+    /// ACQUIRE with all that can be asked for.
+    pub(crate) fn ask(&mut self, key: &[u8], request: Request<'_>) -> Outcome {
         let at = self.at(key);
         let event = Event::Acquire {
             at,
-            owner,
-            ttl: ttl(ttl_ms),
-            session,
-            tolerates: Tolerance::ALONE,
-            delay: Delay::NONE,
-            patience,
+            owner: request.owner,
+            ttl: ttl(request.ttl_ms),
+            session: request.session,
+            tolerates: request.tolerates,
+            delay: request.delay,
+            patience: request.patience,
         };
         self.step(at, event)
     }
@@ -322,6 +360,8 @@ impl Server {
                     owner: hold.owner.to_vec(),
                     token: hold.token,
                     ttl: *ttl,
+                    tolerates: hold.tolerates,
+                    delay: hold.delay,
                 });
             }
             Effect::End { owner, token } => self.sent.push(Sent::End {
@@ -470,9 +510,18 @@ impl Server {
                 owner,
                 token,
                 ttl,
+                tolerates,
+                delay,
             } => {
                 self.db = *db;
-                self.apply_grant(key, owner, *token, *ttl);
+                let hold = StoredHold {
+                    owner,
+                    token: *token,
+                    lease: Some(*ttl),
+                    tolerates: *tolerates,
+                    delay: *delay,
+                };
+                self.apply_hold(key, hold);
             }
             Sent::End {
                 at: (db, key),
@@ -505,14 +554,26 @@ impl Server {
         token: Token,
         ttl: Ttl,
     ) -> Outcome {
-        let at = self.at(key);
-        let event = Event::ApplyGrant {
-            at,
+        let hold = StoredHold {
             owner,
             token,
             lease: Some(ttl),
             tolerates: Tolerance::ALONE,
             delay: Delay::NONE,
+        };
+        self.apply_hold(key, hold)
+    }
+
+    /// What a master, a log or a file says is held.
+    pub(crate) fn apply_hold(&mut self, key: &[u8], hold: StoredHold<'_>) -> Outcome {
+        let at = self.at(key);
+        let event = Event::ApplyGrant {
+            at,
+            owner: hold.owner,
+            token: hold.token,
+            lease: hold.lease,
+            tolerates: hold.tolerates,
+            delay: hold.delay,
         };
         self.step(at, event)
     }
