@@ -23,6 +23,7 @@ use super::bytes::ShortBytes;
 use super::table::ClientId;
 use super::time::{BootTime, Delay, Ttl};
 use super::token::Token;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many holders a request tolerates, itself included.
@@ -153,13 +154,31 @@ struct Many {
     /// Nobody has been told yet that these are over.
     over: BTreeMap<Token, Hold>,
     /// The live hold of each owner.
-    by_owner: BTreeMap<ShortBytes, Token>,
+    by_owner: BTreeMap<Named, Token>,
     /// The same for those that cool, of which an owner may have several.
     cooling_by_owner: BTreeSet<(ShortBytes, Token)>,
     /// When each that is live or cooling goes a stage further.
     ends: BTreeSet<(BootTime, Token)>,
     /// How many that are live or cooling tolerate how many.
     tolerances: BTreeMap<Tolerance, usize>,
+}
+
+/// An owner's name behind a digest of it, which mostly decides a comparison. That
+/// names may be found that have the same is no harm: then they are compared.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Named(u64, ShortBytes);
+
+impl Named {
+    fn new(owner: &[u8]) -> Self {
+        let mut digest = owner.len() as u64;
+        for chunk in owner.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            digest = (digest.rotate_left(5) ^ u64::from_le_bytes(word))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        Self(digest, owner.into())
+    }
 }
 
 impl Holders {
@@ -201,7 +220,7 @@ impl Holders {
     pub fn live_of(&self, now: BootTime, owner: &[u8]) -> Option<&Hold> {
         match &self.0 {
             Form::One(hold) => Some(hold).filter(|it| it.is_live(now) && *it.owner == *owner),
-            Form::Many(many) => many.live.get(many.by_owner.get(owner)?),
+            Form::Many(many) => many.live.get(many.by_owner.get(&Named::new(owner))?),
         }
     }
 
@@ -282,21 +301,28 @@ impl Holders {
     /// Adds a hold, in the place of the one with this token if there is one, which
     /// is returned.
     pub fn put(&mut self, now: BootTime, hold: Hold) -> Option<Hold> {
-        if let Form::One(there) = &mut self.0 {
-            if there.token == hold.token {
+        let replaced = match &mut self.0 {
+            Form::One(there) if there.token == hold.token => {
                 return Some(std::mem::replace(there, hold));
             }
+            Form::One(_) => None,
+            Form::Many(many) => many.take(hold.token),
+        };
+        self.join(now, hold);
+        replaced
+    }
+
+    /// Adds a hold with a token that none of the others has.
+    pub fn join(&mut self, now: BootTime, hold: Hold) {
+        if let Form::One(there) = &self.0 {
             let mut many = Box::<Many>::default();
             many.add(now, there.clone());
             self.0 = Form::Many(many);
         }
-        let Form::Many(many) = &mut self.0 else {
-            return None;
-        };
-        let replaced = many.take(hold.token);
-        many.look(now);
-        many.add(now, hold);
-        replaced
+        if let Form::Many(many) = &mut self.0 {
+            many.look(now);
+            many.add(now, hold);
+        }
     }
 
     /// What a file is told: those that count, or the first if none does, as a key
@@ -359,7 +385,7 @@ impl Holders {
             Form::Many(many) => {
                 let holds = many.live.len() + many.cooling.len();
                 let each = size_of::<Hold>() + 2 * size_of::<(BootTime, Token)>();
-                let owners = many.by_owner.len() * size_of::<(ShortBytes, Token)>();
+                let owners = many.by_owner.len() * size_of::<(Named, Token)>();
                 let over = many.over.len() * size_of::<Hold>();
                 size_of::<Many>() + holds * each + owners + over + 2 * strings
             }
@@ -376,7 +402,7 @@ impl Holders {
         let counted = || many.live.values().chain(many.cooling.values());
         let is_listed = |hold: &Hold| match many.live.contains_key(&hold.token) {
             true => {
-                many.by_owner.get(&hold.owner) == Some(&hold.token)
+                many.by_owner.get(&Named::new(&hold.owner)) == Some(&hold.token)
                     && many.ends.contains(&(hold.deadline, hold.token))
             }
             false => {
@@ -427,7 +453,7 @@ impl Many {
         }
         *self.tolerances.entry(hold.tolerates).or_default() += 1;
         if hold.is_live(now) {
-            self.by_owner.insert(hold.owner.clone(), hold.token);
+            self.by_owner.insert(Named::new(&hold.owner), hold.token);
             self.ends.insert((hold.deadline, hold.token));
             self.live.insert(hold.token, hold);
         } else {
@@ -441,15 +467,17 @@ impl Many {
     fn change(&mut self, now: BootTime, token: Token, change: impl FnOnce(&mut Hold)) {
         if let Some(hold) = self.live.get_mut(&token) {
             // As a rule it stays where it is.
-            let end = hold.deadline;
-            change(hold);
-            if hold.deadline != end {
-                self.ends.remove(&(end, token));
-                self.ends.insert((hold.deadline, token));
+            let mut changed = hold.clone();
+            change(&mut changed);
+            if !changed.is_live(now) {
+                self.take(token);
+                return self.add(now, changed);
             }
-            if !hold.is_live(now) {
-                self.look(now);
+            if hold.deadline != changed.deadline {
+                self.ends.remove(&(hold.deadline, token));
+                self.ends.insert((changed.deadline, token));
             }
+            *hold = changed;
         } else if let Some(mut hold) = self.take(token) {
             change(&mut hold);
             self.add(now, hold);
@@ -458,8 +486,10 @@ impl Many {
 
     fn take(&mut self, token: Token) -> Option<Hold> {
         let hold = if let Some(hold) = self.live.remove(&token) {
-            if self.by_owner.get(&hold.owner) == Some(&token) {
-                self.by_owner.remove(&hold.owner);
+            if let Entry::Occupied(of_owner) = self.by_owner.entry(Named::new(&hold.owner)) {
+                if *of_owner.get() == token {
+                    of_owner.remove();
+                }
             }
             self.ends.remove(&(hold.deadline, token));
             hold

@@ -65,7 +65,10 @@ impl Locks {
         let id = match joined {
             Some(id) => {
                 self.announce_over(id, effects);
-                self.put(now, id, hold);
+                if let Some(lock) = self.table.get_mut(id) {
+                    lock.holders.join(now, hold);
+                }
+                self.queue(now, id);
                 id
             }
             None => {
@@ -75,7 +78,9 @@ impl Locks {
                 self.insert(at, hold)
             }
         };
-        self.bind(now, (id, token), claim.session);
+        if claim.session.is_some() {
+            self.bind(now, (id, token), claim.session);
+        }
         effects.extend(cover.map(Effect::Cover));
         if joined.is_none() {
             effects.push(Effect::Store(id));
@@ -270,12 +275,11 @@ impl Locks {
     /// shortens a lease, so a late duplicate does no harm.
     pub(super) fn move_lease(&mut self, now: BootTime, which: (LockId, Token), ttl: Ttl) -> bool {
         let deadline = now.after(ttl);
-        let is_later = self
-            .hold(which)
-            .is_some_and(|hold| hold.deadline < deadline);
-        if is_later {
-            self.change(now, which, |hold| hold.deadline = deadline);
-        }
+        let mut is_later = false;
+        self.change(now, which, |hold| {
+            is_later = hold.deadline < deadline;
+            hold.deadline = hold.deadline.max(deadline);
+        });
         is_later
     }
 

@@ -10,7 +10,7 @@
 //! | one-holder    | `acquire`, `handles`, `histories`, `small_worlds`, `lines`, `small_lines` |
 //! | tokens-rise   | `tokens`, `handles`, `restarts`, `histories`, `small_worlds` |
 //! | never-early   | `acquire`, `extend`, `sweep`, `replicas`, `histories`, `small_worlds` |
-//! | in-line       | `waiting`, `lines`, `small_lines` |
+//! | in-line       | `waiting`, `lines`, `small_lines`, `together`, `small_readers` |
 //! | nothing-left  | `release`, `sweep`, `handles`, `table`, `histories`, `lines` |
 //! | same-answer   | `acquire`, `release`, `extend`, `histories` |
 //! | no-crash      | `record`, `table` |
@@ -48,6 +48,11 @@ mod record;
 mod slots;
 mod table;
 mod tokens;
+
+/// Several holders.
+mod cooling;
+mod costs;
+mod together;
 
 /// What happens to a lock from outside.
 mod handles;
