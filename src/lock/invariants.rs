@@ -4,8 +4,7 @@
 //! | name | says |
 //! |---|---|
 //! | `queue-knows-all` | every lock has its deadline in the queue, once, and nothing else is in |
-//! | `queue-agrees`    | that deadline is no later than the next of its holds', nor than the
-//! |                   | end of one that is over, if nobody has been told of it |
+//! | `queue-agrees`    | that deadline is no later than the next of its holds' |
 //! | `queue-in-order`  | the first of the queue ends first |
 //! | `tokens-below-last` | no lock has a token above the counter |
 //! | `sessions-agree`  | a connection is noted for exactly the holds that are bound to it |
@@ -46,7 +45,7 @@ impl Locks {
             if queued.is_none()
                 || lock
                     .holders
-                    .next_look()
+                    .next_end()
                     .is_some_and(|end| queued > Some(end))
             {
                 return Some("queue-agrees");
@@ -103,7 +102,7 @@ impl Locks {
                 return Some("nobody-forgotten");
             };
             // Then the sweep comes for those.
-            if lock.holders.has_over() {
+            if lock.holders.has_over() || lock.holders.next_end().is_none() {
                 continue;
             }
             let queued = self.deadlines.deadline(id.slot(), &self.table);

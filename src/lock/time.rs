@@ -93,6 +93,11 @@ impl Delay {
     /// The longest.
     pub const MOST: Self = Self(Ttl::MOST.0);
 
+    /// For constants.
+    pub(super) const fn short(ms: u16) -> Self {
+        Self(ms as u64)
+    }
+
     /// `None` unless `ms` is from 0 to [`Delay::MOST`].
     pub const fn from_ms(ms: u64) -> Option<Self> {
         if ms <= Self::MOST.0 {

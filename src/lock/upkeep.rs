@@ -9,6 +9,9 @@ use super::table::LockId;
 use super::time::{BootTime, Delay};
 use super::token::Token;
 
+/// When a lock is swept again if nobody could look at it.
+const LOOK_AGAIN: Delay = Delay::short(100);
+
 /// A walk over the table that frees what FLUSH and SWAPDB ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reclaim {
@@ -72,8 +75,11 @@ impl Locks {
                 key: lock.key.clone(),
             });
         }
-        // What was over is seen to by whoever looks.
-        let end = lock.holders.next_end().unwrap_or(now);
+        // What is over is seen to by whoever looks; if that may not be now, again soon.
+        let mut end = lock.holders.next_end().unwrap_or(now);
+        if lock.holders.has_over() {
+            end = end.min(now.after_delay(LOOK_AGAIN));
+        }
         self.deadlines.set(id.slot(), end, &mut self.table);
     }
 

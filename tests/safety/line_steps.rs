@@ -2,6 +2,7 @@
 //!
 //! Fewer keys and more owners than in `random_steps`: lines are what it is about.
 
+use crate::lock::Tolerance;
 use crate::random_steps::{Force, Spot, DBS_USED};
 use crate::server::{Leave, Slices};
 use proptest::prelude::*;
@@ -20,6 +21,8 @@ pub(crate) enum Step {
         at: Spot,
         owner: &'static str,
         ttl_ms: u64,
+        together: Together,
+        delay_ms: u64,
         /// The first connection from this one on that is not blocked.
         from: usize,
         binding: Binding,
@@ -69,6 +72,24 @@ pub(crate) enum Whose {
 pub(crate) enum Binding {
     None,
     Session,
+}
+
+/// Together with how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Together {
+    Alone,
+    Limit(u64),
+    Shared,
+}
+
+impl Together {
+    pub(crate) fn tolerance(self) -> Tolerance {
+        match self {
+            Self::Alone => Tolerance::ALONE,
+            Self::Limit(most) => Tolerance::limit(most).expect("few"),
+            Self::Shared => Tolerance::ANY,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,16 +142,32 @@ fn wait() -> impl Strategy<Value = Wait> {
 fn acquire() -> impl Strategy<Value = Step> {
     let binding = prop_oneof![2 => Just(Binding::None), 1 => Just(Binding::Session)];
     let request = (1..=50u64, 0..CONNECTIONS, binding, wait());
-    (spot(), owner(), request).prop_map(|(at, owner, (ttl_ms, from, binding, wait))| {
-        Step::Acquire {
+    let options = (together(), delay_ms());
+    (spot(), owner(), request, options).prop_map(
+        |(at, owner, (ttl_ms, from, binding, wait), (together, delay_ms))| Step::Acquire {
             at,
             owner,
             ttl_ms,
+            together,
+            delay_ms,
             from,
             binding,
             wait,
-        }
-    })
+        },
+    )
+}
+
+fn together() -> impl Strategy<Value = Together> {
+    prop_oneof![
+        6 => Just(Together::Alone),
+        3 => Just(Together::Limit(2)),
+        2 => Just(Together::Limit(3)),
+        8 => Just(Together::Shared),
+    ]
+}
+
+fn delay_ms() -> impl Strategy<Value = u64> {
+    prop_oneof![3 => Just(0), 2 => 1..=40u64]
 }
 
 fn release() -> impl Strategy<Value = Step> {

@@ -6,6 +6,7 @@
 //! several free locks is granted first in a turn that is too short for all. How
 //! many may hold a lock together is decided in [`Model::has_room`] alone.
 
+use crate::line_steps::Together;
 use crate::lock::{Answer, News};
 use crate::random_steps::Spot;
 use crate::server::{Leave, Slices};
@@ -18,7 +19,7 @@ pub(crate) type Connection = u64;
 /// Who was told what.
 pub(crate) type Told = (Connection, News);
 
-/// A hold, as long as its lease runs and nobody ended it.
+/// A hold, as long as its lease runs or it cools, and nobody ended it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hold {
     /// Tells holds apart: a token can be raised.
@@ -27,8 +28,34 @@ pub(crate) struct Hold {
     owner: &'static str,
     pub(crate) token: u64,
     pub(crate) deadline_ns: u64,
+    pub(crate) delay_ns: u64,
+    pub(crate) together: Together,
     session: Option<Connection>,
     is_heard: bool,
+}
+
+impl Hold {
+    pub(crate) fn owner(&self) -> &'static str {
+        self.owner
+    }
+
+    pub(crate) fn is_live(&self, now_ns: u64) -> bool {
+        now_ns < self.deadline_ns
+    }
+
+    /// Live, or cooling.
+    fn counts(&self, now_ns: u64) -> bool {
+        now_ns < self.deadline_ns + self.delay_ns
+    }
+}
+
+/// How many it tolerates, itself included.
+fn most(together: Together) -> usize {
+    match together {
+        Together::Alone => 1,
+        Together::Limit(most) => most as usize,
+        Together::Shared => usize::MAX,
+    }
 }
 
 /// A connection that waits, and what it asked for.
@@ -36,6 +63,7 @@ pub(crate) struct Hold {
 pub(crate) struct Waiter {
     pub(crate) connection: Connection,
     pub(crate) ttl_ms: u64,
+    pub(crate) delay_ms: u64,
     pub(crate) session: Option<Connection>,
     pub(crate) until_ns: Option<u64>,
 }
@@ -44,6 +72,7 @@ pub(crate) struct Waiter {
 #[derive(Clone, Debug)]
 struct Place {
     owner: &'static str,
+    together: Together,
     waiters: Vec<Waiter>,
 }
 
@@ -81,7 +110,7 @@ impl Model {
     pub(crate) fn advance_ns(&mut self, ns: u64) {
         self.now_ns += ns;
         let now_ns = self.now_ns;
-        self.holds.retain(|hold| now_ns < hold.deadline_ns);
+        self.holds.retain(|hold| hold.counts(now_ns));
     }
 
     pub(crate) fn holds_of(&self, at: Spot) -> impl Iterator<Item = &Hold> {
@@ -115,20 +144,41 @@ impl Model {
         self.waiters().filter_map(|waiter| waiter.until_ns).min()
     }
 
-    /// Whether another hold would be one too many.
-    fn has_room(&self, at: Spot) -> bool {
-        self.holds_of(at).next().is_none()
+    /// Whether another hold would not be one too many, for itself or for any other.
+    fn has_room(&self, at: Spot, newcomer: Together) -> bool {
+        let with_it = self.holds_of(at).count() + 1;
+        let mut all = self.holds_of(at).map(|hold| most(hold.together));
+        with_it <= most(newcomer) && all.all(|most| with_it <= most)
     }
 
+    /// Whether it would be, if holds that cool did not count.
+    fn has_room_among_the_live(&self, at: Spot, newcomer: Together) -> bool {
+        let live = || self.holds_of(at).filter(|hold| hold.is_live(self.now_ns));
+        let with_it = live().count() + 1;
+        with_it <= most(newcomer) && live().all(|hold| with_it <= most(hold.together))
+    }
+
+    /// The live hold of an owner.
     fn hold_of(&mut self, at: Spot, owner: &str, only: Option<u64>) -> Option<&mut Hold> {
+        let now_ns = self.now_ns;
         self.holds.iter_mut().find(|hold| {
-            same(hold.at, at) && hold.owner == owner && only.is_none_or(|only| only == hold.token)
+            same(hold.at, at)
+                && hold.owner == owner
+                && hold.is_live(now_ns)
+                && only.is_none_or(|only| only == hold.token)
         })
     }
 
     /// tokens-rise: any token above all others is right for a new hold.
-    fn grant(&mut self, at: Spot, owner: &'static str, waiter: &Waiter, given: u64) -> usize {
-        assert!(self.has_room(at), "one too many holds {at:?}");
+    fn grant(
+        &mut self,
+        at: Spot,
+        (owner, together): (&'static str, Together),
+        waiter: &Waiter,
+        given: u64,
+    ) -> usize {
+        assert!(self.has_room(at, together), "one too many holds {at:?}");
+        self.saw_beside(at, owner, together);
         assert!(given > self.token_most, "token {given} is not larger");
         self.token_most = given;
         self.granted += 1;
@@ -138,10 +188,24 @@ impl Model {
             owner,
             token: given,
             deadline_ns: self.now_ns + waiter.ttl_ms * 1_000_000,
+            delay_ns: waiter.delay_ms * 1_000_000,
+            together,
             session: waiter.session,
             is_heard: false,
         });
         self.granted
+    }
+
+    /// Who comes, beside whom.
+    fn saw_beside(&mut self, at: Spot, owner: &str, together: Together) {
+        let is_limit = |together| matches!(together, Together::Limit(_));
+        let is_other = |it: &Hold| is_limit(it.together) && it.together != together;
+        if is_limit(together) && self.holds_of(at).any(is_other) {
+            self.saw("two limits in use");
+        }
+        if self.holds_of(at).any(|hold| hold.owner == owner) {
+            self.saw("an owner that holds anew while its earlier hold cools");
+        }
     }
 
     fn heard(&mut self, number: usize) {
@@ -154,7 +218,7 @@ impl Model {
     pub(crate) fn acquire(
         &mut self,
         at: Spot,
-        owner: &'static str,
+        (owner, together): (&'static str, Together),
         (waiter, wish): (Waiter, Wish),
         answered: Answer,
     ) {
@@ -162,32 +226,40 @@ impl Model {
         let line = self.lines.get(&(at.db, at.key));
         let has_line = line.is_some();
         if let Some(hold) = self.hold_of(at, owner, None) {
+            if hold.together != together {
+                assert_eq!(answered, Answer::OtherTolerance);
+                return self.saw("a holder that asks for another number");
+            }
             hold.is_heard = true;
             hold.session = waiter.session;
             hold.deadline_ns = hold.deadline_ns.max(deadline_ns);
+            hold.delay_ns = waiter.delay_ms * 1_000_000;
             assert_eq!(answered, Answer::Token(token(hold.token)), "same-answer");
-        } else if self.has_room(at) && !has_line {
+        } else if self.has_room(at, together) && !has_line {
             let Answer::Token(given) = answered else {
                 panic!("{at:?} is free, and {answered:?} was the answer");
             };
-            let number = self.grant(at, owner, &waiter, given.get());
+            let number = self.grant(at, (owner, together), &waiter, given.get());
             self.heard(number);
         } else {
-            self.wait_or_not(at, owner, (waiter, wish), answered);
+            if !has_line && self.has_room_among_the_live(at, together) {
+                self.saw("a hold that cools and is in the way");
+            }
+            self.wait_or_not(at, (owner, together), (waiter, wish), answered);
         }
     }
 
     fn wait_or_not(
         &mut self,
         at: Spot,
-        owner: &'static str,
+        (owner, together): (&'static str, Together),
         (waiter, wish): (Waiter, Wish),
         answered: Answer,
     ) {
         match wish {
             Wish::Try => {
                 assert_eq!(answered, Answer::NoToken, "a try overtook");
-                if self.has_room(at) {
+                if self.has_room(at, together) {
                     self.saw("a try at a free lock that somebody waits for");
                 }
             }
@@ -196,14 +268,22 @@ impl Model {
                 self.saw("a full queue");
             }
             Wish::Wait { .. } => {
-                assert!(matches!(answered, Answer::InLine(_)), "{answered:?}");
                 let places = self.lines.entry((at.db, at.key)).or_default();
                 if let Some(place) = places.iter_mut().find(|place| place.owner == owner) {
+                    if place.together != together {
+                        assert_eq!(answered, Answer::OtherTolerance);
+                        return self.saw("one in line that asks for another number");
+                    }
+                    assert!(matches!(answered, Answer::InLine(_)), "{answered:?}");
                     place.waiters.push(waiter);
                     return self.saw("a second connection in one place");
                 }
-                let waiters = vec![waiter];
-                places.push(Place { owner, waiters });
+                assert!(matches!(answered, Answer::InLine(_)), "{answered:?}");
+                places.push(Place {
+                    owner,
+                    together,
+                    waiters: vec![waiter],
+                });
                 if places.len() > 2 {
                     self.saw("a line of three");
                 }
@@ -211,7 +291,24 @@ impl Model {
         }
     }
 
-    /// in-line: what begins `told` is that the head of the line was granted, all of
+    /// in-line: the heads of the line are granted as long as there is room, and nobody
+    /// else. What else was told comes back.
+    fn let_in<'t>(&mut self, at: Spot, mut told: &'t [Told]) -> &'t [Told] {
+        let mut count = 0;
+        while let Some(head) = self.lines.get(&(at.db, at.key)).map(|line| &line[0]) {
+            if !self.has_room(at, head.together) {
+                break;
+            }
+            told = self.head_granted(at, told);
+            count += 1;
+        }
+        if count > 1 {
+            self.saw("several let in by one step");
+        }
+        told
+    }
+
+    /// What begins `told` is that the head of the line was granted, all of
     /// its connections with the same token. What else was told comes back.
     fn head_granted<'t>(&mut self, at: Spot, told: &'t [Told]) -> &'t [Told] {
         let Some(&(_, News::Granted(given))) = told.first() else {
@@ -223,7 +320,7 @@ impl Model {
             self.lines.remove(&(at.db, at.key));
         }
         let newest = head.waiters.last().expect("a place has a connection");
-        let number = self.grant(at, head.owner, newest, given.get());
+        let number = self.grant(at, (head.owner, head.together), newest, given.get());
         let (own, rest) = told.split_at(head.waiters.len());
         for (waiter, &news) in head.waiters.iter().zip(own) {
             assert_eq!(news, (waiter.connection, News::Granted(given)));
@@ -257,14 +354,24 @@ impl Model {
         let number = self.hold_of(at, owner, only).map(|hold| hold.number);
         let answer = if number.is_some() {
             self.holds.retain(|hold| Some(hold.number) != number);
-            if self.lines.contains_key(&(at.db, at.key)) {
-                told = self.head_granted(at, told);
+            let left = told.len();
+            told = self.let_in(at, told);
+            if told.len() < left {
                 self.saw("a hand-over by release");
             }
             Answer::Yes
         } else {
             if only.is_none() {
                 told = self.left(at, owner, told);
+            }
+            // What is left of this owner cools.
+            let before = self.holds.len();
+            let is_it = |hold: &Hold| only.is_none_or(|only| only == hold.token);
+            self.holds
+                .retain(|hold| !(same(hold.at, at) && hold.owner == owner && is_it(hold)));
+            if self.holds.len() < before {
+                told = self.let_in(at, told);
+                self.saw("a release of a hold that cools");
             }
             Answer::No
         };
@@ -291,13 +398,23 @@ impl Model {
     /// The connection waits no more; whether it did.
     fn unwait(&mut self, connection: Connection) -> bool {
         let before = self.waiters().count();
+        let mut is_seen = false;
         for places in self.lines.values_mut() {
+            let leaves = |place: &Place| {
+                place.together == Together::Alone
+                    && place.waiters.iter().all(|it| it.connection == connection)
+            };
+            let is_reader = |place: &Place| place.together == Together::Shared;
+            is_seen |= places.len() > 1 && leaves(&places[0]) && is_reader(&places[1]);
             for place in places.iter_mut() {
                 place.waiters.retain(|it| it.connection != connection);
             }
             places.retain(|place| !place.waiters.is_empty());
         }
         self.lines.retain(|_, places| !places.is_empty());
+        if is_seen {
+            self.saw("a writer that left the line in front of readers");
+        }
         self.waiters().count() < before
     }
 
@@ -314,6 +431,10 @@ impl Model {
         let answer = match (self.hold_of(at, owner, only), raise) {
             (None, None) => Answer::No,
             (None, Some(_)) => Answer::NoToken,
+            (Some(hold), Some(_)) if hold.together != Together::Alone => {
+                seen = Some("a token that is not raised where others may hold");
+                Answer::NotAlone
+            }
             (Some(hold), raise) => {
                 seen = (!hold.is_heard).then_some("an extension of an unread grant");
                 hold.is_heard = true;
@@ -346,17 +467,21 @@ impl Model {
                 self.saw("a key of another type");
             } else {
                 assert_eq!(slices.leave, Leave::Write, "{news:?} without leave");
-                told = self.head_granted(at, told);
+                let left = told.len();
+                told = self.let_in(at, told);
+                assert!(told.len() < left, "{at:?} was granted, and has no room");
                 self.saw("a grant in a turn");
             }
             lines += 1;
         }
-        assert!(lines <= slices.lines);
+        // A lease that ran out beside others has its line looked at, too.
+        assert!(lines <= slices.lines.saturating_add(slices.leases));
         let is_whole = slices.waits.min(slices.leases).min(slices.lines) == usize::MAX;
         if is_whole && slices.leave == Leave::Write {
-            for &(db, key) in self.lines.keys() {
+            for (&(db, key), places) in &self.lines {
                 let at = Spot { db, key };
-                assert!(!self.has_room(at), "{at:?} is free, and somebody waits");
+                let has_room = self.has_room(at, places[0].together);
+                assert!(!has_room, "{at:?} is free, and somebody waits");
                 assert!(!is_other(db, key), "{at:?} is no lock, and somebody waits");
             }
         }
@@ -436,8 +561,15 @@ impl Model {
     }
 
     pub(crate) fn session_ended(&mut self, connection: Connection) {
+        let now_ns = self.now_ns;
         let before = self.holds.len();
-        self.holds.retain(|hold| hold.session != Some(connection));
+        for hold in &mut self.holds {
+            if hold.session == Some(connection) {
+                hold.session = None;
+                hold.deadline_ns = hold.deadline_ns.min(now_ns);
+            }
+        }
+        self.holds.retain(|hold| hold.counts(now_ns));
         if self.holds.len() < before {
             self.saw("a session that ended with its hold");
         }

@@ -111,6 +111,8 @@ pub(crate) struct Server {
     pub(crate) sent: Vec<Sent>,
     /// Who was told what, in order, until somebody takes it.
     pub(crate) told: Vec<(TicketId, News)>,
+    /// What may be changed in the turn that runs.
+    leave: Leave,
     /// Keys that hold something that is not a lock.
     others: BTreeSet<(u32, Vec<u8>)>,
     dbs: Vec<BTreeMap<Vec<u8>, LockId>>,
@@ -127,6 +129,7 @@ impl Server {
             db: 0,
             sent: Vec::new(),
             told: Vec::new(),
+            leave: Leave::Write,
             others: BTreeSet::new(),
             dbs: vec![BTreeMap::new(); DBS as usize],
             suspects: Vec::new(),
@@ -281,7 +284,9 @@ impl Server {
             most: slices.waits.min(self.locks.waiting()),
         });
         if slices.leave != Leave::Wait {
+            self.leave = slices.leave;
             self.sweep(slices.leases.min(self.locks.len()));
+            self.leave = Leave::Write;
             self.hand_over(slices);
             self.look_at_suspects();
         }
@@ -376,6 +381,9 @@ impl Server {
             }
             Effect::Signal => assert!(at.is_some(), "only a command changes a holder"),
             Effect::Reply { ticket, news } => self.told.push((*ticket, *news)),
+            Effect::Look { db, key } if self.leave == Leave::EndOnly => {
+                self.locks.put_ready_line_back(*db, key);
+            }
             Effect::Look { db, key } => {
                 let at = Place {
                     db: *db,

@@ -4,7 +4,7 @@
 //! `SMALL_WORLDS_DEPTH` makes the sequences longer than six, of which the shorter
 //! ones here are a part.
 
-use crate::line_steps::{Binding, Step, Wait, Whose};
+use crate::line_steps::{Binding, Step, Together, Wait, Whose};
 use crate::lines::Run;
 use crate::random_steps::{Force, Spot};
 use crate::server::Slices;
@@ -51,6 +51,8 @@ impl Small {
                 at: AT,
                 owner: OWNERS[owner],
                 ttl_ms: TTL_MS,
+                together: Together::Alone,
+                delay_ms: 0,
                 from: owner,
                 binding: [Binding::Session, Binding::None, Binding::None][owner],
                 wait: Wait::Block {
@@ -68,6 +70,8 @@ impl Small {
                 at: AT,
                 owner: "somebody else",
                 ttl_ms: TTL_MS,
+                together: Together::Alone,
+                delay_ms: 0,
                 from: OWNERS.len(),
                 binding: Binding::None,
                 wait: Wait::Try,
