@@ -63,4 +63,5 @@ mod restarts;
 mod histories;
 mod lines;
 mod small_lines;
+mod small_readers;
 mod small_worlds;
