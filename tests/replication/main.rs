@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audience;
 mod followers;
 mod promotion;
 mod silence;
