@@ -11,3 +11,4 @@ mod support;
 
 mod dialogue;
 mod first_run;
+mod results;
