@@ -29,9 +29,9 @@ struct Arguments {
     /// How often everything is measured.
     #[arg(long, default_value_t = 7)]
     rounds: usize,
-    /// Where the result is written, for machines.
-    #[arg(long)]
-    json: Option<std::path::PathBuf>,
+    /// Where commands.md and commands.json are written.
+    #[arg(long, default_value = "benches/results")]
+    into: std::path::PathBuf,
 }
 
 /// A command and what it is compared with.
@@ -83,11 +83,23 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let rows = pairs.iter().zip(&mut measured);
     let rows: Option<Vec<Row>> = rows.map(|(pair, seen)| Row::of(pair.name, seen)).collect();
     let rows = rows.ok_or("rounds must be above zero")?;
-    println!("\n| | commands/s | compared with | ratio | least | most |");
-    println!("|---|---:|---:|---:|---:|---:|");
-    for row in &rows {
-        println!(
-            "| {} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
+    let table = table(&rows, arguments);
+    std::fs::create_dir_all(&arguments.into)?;
+    std::fs::write(arguments.into.join("commands.md"), &table)?;
+    let json = serde_json::to_string_pretty(&rows)? + "\n";
+    std::fs::write(arguments.into.join("commands.json"), json)?;
+    println!("\n{table}");
+    Ok(())
+}
+
+fn table(rows: &[Row], arguments: &Arguments) -> String {
+    let mut table = String::from(
+        "| ours, beside theirs | ours/s | theirs/s | ratio | least | most |\n\
+         |---|---:|---:|---:|---:|---:|\n",
+    );
+    for row in rows {
+        table += &format!(
+            "| {} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |\n",
             row.name,
             row.ours_per_second,
             row.theirs_per_second,
@@ -96,10 +108,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             row.ratio_most
         );
     }
-    if let Some(path) = &arguments.json {
-        std::fs::write(path, serde_json::to_string_pretty(&rows)? + "\n")?;
-    }
-    Ok(())
+    let (rounds, pipeline) = (arguments.rounds, arguments.pipeline);
+    table += &format!(
+        "\nMedians of {rounds} rounds with redis-benchmark, 16 connections, pipeline {pipeline}.\n"
+    );
+    table
 }
 
 fn pairs(port: u16) -> Result<Vec<Pair>, Failure> {
