@@ -85,6 +85,23 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// A hold that is bound to no connection.
+    pub fn unbound(
+        owner: &[u8],
+        (token, deadline): (Token, BootTime),
+        tolerates: Tolerance,
+        delay: Delay,
+    ) -> Self {
+        Self {
+            owner: owner.into(),
+            token,
+            deadline,
+            delay,
+            session: None,
+            tolerates,
+        }
+    }
+
     /// Whether the lease still runs.
     pub fn is_live(&self, now: BootTime) -> bool {
         now < self.deadline

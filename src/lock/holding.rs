@@ -53,14 +53,8 @@ impl Locks {
         effects: &mut Vec<Effect>,
     ) -> Option<(LockId, Token)> {
         let (token, cover) = self.tokens.issue(claim.ttl)?;
-        let hold = Hold {
-            owner: claim.owner.into(),
-            token,
-            deadline: now.after(claim.ttl),
-            delay: claim.delay,
-            session: None,
-            tolerates: claim.tolerates,
-        };
+        let until = (token, now.after(claim.ttl));
+        let hold = Hold::unbound(claim.owner, until, claim.tolerates, claim.delay);
         let joined = found.filter(|&id| self.count(now, id) > 0);
         let id = match joined {
             Some(id) => {

@@ -38,6 +38,23 @@ pub(super) struct Claim<'a> {
     pub(super) delay: Delay,
 }
 
+impl<'a> Claim<'a> {
+    fn new(
+        owner: &'a [u8],
+        (ttl, session): (Ttl, Option<ClientId>),
+        tolerates: Tolerance,
+        delay: Delay,
+    ) -> Self {
+        Self {
+            owner,
+            ttl,
+            session,
+            tolerates,
+            delay,
+        }
+    }
+}
+
 impl Locks {
     /// Lets `event` happen at the time `now`. What the server must do is added
     /// to `effects`, in order; what the caller is told is returned.
@@ -52,13 +69,7 @@ impl Locks {
                 delay,
                 patience,
             } => {
-                let claim = Claim {
-                    owner,
-                    ttl,
-                    session,
-                    tolerates,
-                    delay,
-                };
+                let claim = Claim::new(owner, (ttl, session), tolerates, delay);
                 self.acquire(now, at, &claim, patience, effects)
             }
             Event::Release { at, owner, token } => self.release(now, at, owner, token, effects),
@@ -96,14 +107,8 @@ impl Locks {
                 tolerates,
                 delay,
             } => {
-                let hold = Hold {
-                    owner: owner.into(),
-                    token,
-                    deadline: lease.map_or(now, |ttl| now.after(ttl)),
-                    delay,
-                    session: None,
-                    tolerates,
-                };
+                let deadline = lease.map_or(now, |ttl| now.after(ttl));
+                let hold = Hold::unbound(owner, (token, deadline), tolerates, delay);
                 self.apply_grant(now, at, hold, effects)
             }
             Event::ApplyEnd { at, owner, token } => self.apply_end(now, at, owner, token, effects),
