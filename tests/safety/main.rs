@@ -52,6 +52,7 @@ mod tokens;
 /// Several holders.
 mod cooling;
 mod costs;
+mod partings;
 mod together;
 
 /// What happens to a lock from outside.

@@ -132,6 +132,12 @@ fn two_holds_with_one_token_are_refused() {
     let mut bytes = HOLDERS_V2;
     bytes[10] = 7;
     assert_eq!(read_anything(&bytes), Err(Refusal::Range));
+    for (third, is_read) in [(5, true), (6, false), (7, false)] {
+        let mut bytes = HOLDERS_V2.to_vec();
+        bytes[0] = 3;
+        bytes.extend([1, b't', third, 1, 0, 0]);
+        assert_eq!(read_anything(&bytes).is_ok(), is_read, "{third}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::lock::{
     Place, TicketId, Token, Tolerance, Ttl, WallTime,
 };
 use crate::values::ttl;
+pub(crate) use crate::values::Request;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many databases there are.
@@ -40,31 +41,6 @@ pub(crate) enum Sent {
     Moved(u32, Vec<u8>, u32),
     Swapped([u32; 2]),
     Flushed(Option<u32>),
-}
-
-/// What a client asks for who wants a lock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Request<'a> {
-    pub(crate) owner: &'a [u8],
-    pub(crate) ttl_ms: u64,
-    pub(crate) session: Option<ClientId>,
-    pub(crate) tolerates: Tolerance,
-    pub(crate) delay: Delay,
-    pub(crate) patience: Patience,
-}
-
-impl<'a> Request<'a> {
-    /// As most are: alone, without a delay, and now or never.
-    pub(crate) fn plain(owner: &'a [u8], ttl_ms: u64) -> Self {
-        Self {
-            owner,
-            ttl_ms,
-            session: None,
-            tolerates: Tolerance::ALONE,
-            delay: Delay::NONE,
-            patience: Patience::Try,
-        }
-    }
 }
 
 /// How much is done between two commands, and what the server lets be done.

@@ -1,9 +1,10 @@
 //! Several holders of one lock: each claim of the rule by itself.
 
-use crate::lock::Tolerance;
-use crate::lock::{Answer, BootTime, ClientId, Effect, Event, Extension, News, Patience, TicketId};
-use crate::server::{Outcome, Request, Sent, Server};
-use crate::values::{delete, end, grant, token, wall};
+use crate::lock::holders::StoredHold;
+use crate::lock::{Answer, BootTime, ClientId, Delay, Effect, Event, Extension, News, Patience};
+use crate::lock::{TicketId, Tolerance};
+use crate::server::{Outcome, Request, Server};
+use crate::values::{end, grant, token, ttl, wall};
 
 pub(crate) const KEY: &[u8] = b"lock";
 
@@ -80,7 +81,7 @@ pub(crate) fn held_by(holders: &[(&[u8], Tolerance)]) -> Server {
     server
 }
 
-const READERS: [(&[u8], Tolerance); 2] = [(b"ann", ANY), (b"bob", ANY)];
+pub(crate) const READERS: [(&[u8], Tolerance); 2] = [(b"ann", ANY), (b"bob", ANY)];
 
 #[test]
 fn readers_share_and_each_has_a_larger_token() {
@@ -258,6 +259,7 @@ fn a_semaphore_shrinks_as_the_holders_of_the_larger_limit_go() {
 }
 
 /// A writer in front of two readers leaves the line in each way there is.
+
 #[test]
 fn a_writer_that_leaves_the_line_lets_the_readers_behind_it_in_at_the_next_turn() {
     for way in 0..3 {
@@ -303,29 +305,6 @@ fn a_reader_that_leaves_the_line_lets_in_nobody() {
 }
 
 #[test]
-fn each_holder_has_a_lease_of_its_own() {
-    let mut server = held_by(&READERS);
-    server.advance_ms(10);
-    let lock = server.handle(KEY);
-    let extended = bare(server.extend(KEY, b"bob", 50));
-    assert_eq!(extended, (Answer::Yes, vec![grant(lock, 2, 50)]));
-    server.advance_ms(20);
-    assert_eq!(server.fence(KEY, Some(token(1))), Answer::No);
-    assert_eq!(server.fence(KEY, None), yes(2));
-    assert_eq!(server.extend(KEY, b"ann", 50), (Answer::No, vec![]));
-    server.turn();
-    let ended = Sent::End {
-        at: (0, KEY.to_vec()),
-        owner: b"ann".to_vec(),
-        token: token(1),
-    };
-    assert_eq!(server.sent.last(), Some(&ended));
-    server.advance_ms(30);
-    assert_eq!(server.fence(KEY, None), Answer::NoToken);
-    assert_eq!(server.sweep(9), [delete(0, KEY, lock)]);
-}
-
-#[test]
 fn an_extension_with_a_token_is_about_that_hold_alone() {
     let mut server = held_by(&READERS);
     let of_bobs = Extension::Plain(Some(token(2)));
@@ -342,132 +321,11 @@ fn an_extension_with_a_token_is_about_that_hold_alone() {
     assert_eq!(server.fence(KEY, None), yes(2));
 }
 
-#[test]
-fn each_holder_has_a_session_of_its_own() {
-    let mut server = Server::new();
-    for (owner, number) in [(b"ann", 1), (b"bob", 2), (b"eve", 1)] {
-        let request = Request {
-            session: client(number),
-            tolerates: ANY,
-            ..Request::plain(owner, 30)
-        };
-        server.ask(KEY, request);
-    }
-    server.silently(Event::SessionEnded(client(1).expect("not zero")));
-    assert_eq!(server.fence(KEY, None), yes(2));
-    assert_eq!(server.fence(KEY, Some(token(3))), Answer::No);
-    server.silently(Event::SessionEnded(client(2).expect("not zero")));
-    assert_eq!(server.fence(KEY, None), Answer::NoToken);
-    server.turn();
-    assert!(server.locks.is_empty() && !server.locks.has_sessions());
-}
-
-#[test]
-fn the_end_of_one_hold_leaves_the_key_and_the_end_of_the_last_takes_it() {
-    let mut server = held_by(&READERS);
-    let lock = server.handle(KEY);
-    let released = server.release(KEY, b"bob", None);
-    assert_eq!(
-        released,
-        (Answer::Yes, vec![end(b"bob", 2), Effect::Signal])
-    );
-    assert_eq!(server.release(KEY, b"bob", None), (Answer::No, vec![]));
-    let released = server.release(KEY, b"ann", None);
-    assert_eq!(released, (Answer::Yes, vec![delete(0, KEY, lock)]));
-    assert!(server.locks.is_empty());
-}
-
-#[test]
-fn a_lease_that_ran_out_is_ended_by_the_sweep_though_others_go_on() {
-    let mut server = held_by(&READERS);
-    server.extend(KEY, b"bob", 99);
-    server.advance_ms(30);
-    let look = Effect::Look {
-        db: 0,
-        key: KEY.into(),
-    };
-    server.sent.clear();
-    assert_eq!(server.sweep(9), [look]);
-    assert_eq!(server.sent.len(), 1);
-    assert_eq!(server.sweep(9), []);
-    assert_eq!(server.sent.len(), 1, "an end is said once");
-    let lock = server.locks.lock(server.handle(KEY)).expect("it lives");
-    assert_eq!(lock.holders.iter().count(), 1);
-}
-
 /// A hold that its session took along goes at the next turn, however long the
-/// others run.
-#[test]
-fn a_session_that_takes_one_hold_along_lets_the_next_in_at_once() {
-    let mut server = Server::new();
-    let bound = Request {
-        session: client(7),
-        tolerates: limit(2),
-        ..Request::plain(b"ann", 30)
-    };
-    server.ask(KEY, bound);
-    tries(&mut server, b"bob", limit(2));
-    let eve = waits(&mut server, b"eve", limit(2));
-    server.silently(Event::SessionEnded(client(7).expect("not zero")));
-    server.turn();
-    assert_eq!(told(&mut server), [(eve, News::Granted(token(3)))]);
-}
 
-#[test]
-fn a_grant_that_nobody_read_goes_to_the_next_though_others_hold_the_lock() {
-    let mut server = held_by(&[(b"ann", limit(2)), (b"bob", limit(2))]);
-    let unread = waits(&mut server, b"eve", limit(2));
-    let next = waits(&mut server, b"dan", limit(2));
-    server.release(KEY, b"ann", None);
-    assert_eq!(told(&mut server), [(unread, News::Granted(token(3)))]);
-    server.silently(Event::TicketGone(unread));
-    server.turn();
-    assert_eq!(told(&mut server), [(next, News::Granted(token(4)))]);
-}
+/// others run.
 
 /// The sweep was not there yet when another holder moved its lease.
-#[test]
-fn a_lease_that_ran_out_is_ended_though_another_was_moved_before_the_sweep() {
-    for by_extend in [true, false] {
-        let mut server = held_by(&[(b"ann", limit(2))]);
-        server.advance_ms(20);
-        tries(&mut server, b"bob", limit(2));
-        let eve = waits(&mut server, b"eve", limit(2));
-        server.advance_ms(10);
-        let moved = match by_extend {
-            true => server.extend(KEY, b"bob", 1_000),
-            false => server.ask(
-                KEY,
-                Request {
-                    tolerates: limit(2),
-                    ..Request::plain(b"bob", 1_000)
-                },
-            ),
-        };
-        assert_eq!(bare(moved).1, [grant(server.handle(KEY), 2, 1_000)]);
-        server.turn();
-        assert_eq!(told(&mut server), [(eve, News::Granted(token(3)))]);
-    }
-}
-
-#[test]
-fn a_session_that_ends_after_the_lease_leaves_nothing_behind() {
-    let mut server = Server::new();
-    let bound = Request {
-        session: client(7),
-        tolerates: ANY,
-        ..Request::plain(b"ann", 30)
-    };
-    server.ask(KEY, bound);
-    tries(&mut server, b"bob", ANY);
-    server.extend(KEY, b"bob", 99);
-    server.advance_ms(30);
-    assert_eq!(server.fence(KEY, None), yes(2));
-    server.silently(Event::SessionEnded(client(7).expect("not zero")));
-    assert_eq!(server.locks.broken_invariant(), None);
-    server.turn();
-    assert!(!server.locks.has_sessions());
-}
 
 #[test]
 fn a_holder_that_asks_for_another_number_is_told_so_and_nothing_changes() {
@@ -566,61 +424,8 @@ fn a_writers_token_is_above_every_earlier_readers() {
     assert_eq!(server.fence(KEY, None), yes(3));
 }
 
-#[test]
-fn a_key_that_is_deleted_takes_all_holders_along() {
-    let mut server = held_by(&READERS);
-    let eve = waits(&mut server, b"eve", ALONE);
-    server.del(KEY);
-    for number in [1, 2] {
-        assert_eq!(server.fence(KEY, Some(token(number))), Answer::No);
-    }
-    server.turn();
-    assert_eq!(told(&mut server), [(eve, News::Granted(token(3)))]);
-}
-
-#[test]
-fn all_leases_that_run_out_at_once_end_as_one_key() {
-    let mut server = held_by(&READERS);
-    let lock = server.handle(KEY);
-    server.advance_ms(30);
-    assert_eq!(server.sweep(9), [delete(0, KEY, lock)]);
-    assert!(server.locks.is_empty());
-}
-
-#[test]
-fn whoever_comes_when_all_leases_ran_out_gets_a_lock_of_its_own() {
-    let mut server = held_by(&READERS);
-    let old = server.handle(KEY);
-    server.advance_ms(30);
-    let (answer, effects) = tries(&mut server, b"eve", ANY);
-    let new = server.handle(KEY);
-    assert_ne!(old, new);
-    let expected = [
-        end(b"ann", 1),
-        end(b"bob", 2),
-        Effect::Store(new),
-        grant(new, 3, 30),
-        Effect::Signal,
-    ];
-    assert_eq!((answer, effects), (yes(3), Vec::from(expected)));
-}
-
-#[test]
-fn who_joins_ends_first_what_ran_out_before_the_sweep() {
-    let mut server = held_by(&[(b"ann", limit(2))]);
-    server.advance_ms(10);
-    tries(&mut server, b"bob", limit(2));
-    server.advance_ms(20);
-    let lock = server.handle(KEY);
-    let (answer, effects) = tries(&mut server, b"eve", limit(2));
-    let expected = [end(b"ann", 1), grant(lock, 3, 30), Effect::Signal];
-    assert_eq!((answer, effects), (yes(3), Vec::from(expected)));
-    server.sent.clear();
-    server.turn();
-    assert_eq!(server.sent, [], "an end is said once");
-}
-
 /// One step lets in no more than 1,024; the next turn goes on.
+
 #[test]
 fn a_crowd_of_readers_is_let_in_over_several_steps_and_nobody_is_forgotten() {
     let mut server = held_by(&[(b"ann", ALONE)]);
@@ -633,4 +438,53 @@ fn a_crowd_of_readers_is_let_in_over_several_steps_and_nobody_is_forgotten() {
     server.turn();
     assert_eq!(told(&mut server).len(), 1_500 - 1_024);
     assert_eq!(tries(&mut server, b"bob", ANY).0, yes(1_502));
+}
+
+/// Too few replicas, a full disk: the end is said as soon as it may be.
+
+#[test]
+fn names_that_begin_alike_are_not_taken_for_each_other() {
+    let mut server = Server::new();
+    let mut names: Vec<Vec<u8>> = (0..8).map(|length| vec![0; length + 1]).collect();
+    names.extend((0..40).map(|at| {
+        let mut name = vec![b'x'; 512];
+        name[at * 12 + 30] = b'y';
+        name
+    }));
+    for (number, name) in (1..).zip(&names) {
+        assert_eq!(tries(&mut server, name, ANY).0, yes(number));
+    }
+    for (number, name) in (1..).zip(&names) {
+        let others = Some(token(number % names.len() as u64 + 1));
+        assert_eq!(server.release(KEY, name, others).0, Answer::No);
+        assert_eq!(
+            server.release(KEY, name, Some(token(number))).0,
+            Answer::Yes
+        );
+    }
+}
+
+#[test]
+fn a_replica_moves_one_lease_among_several() {
+    let mut replica = Server::new();
+    let hold = |owner, number, ms| StoredHold {
+        owner,
+        token: token(number),
+        lease: Some(ttl(ms)),
+        tolerates: limit(3),
+        delay: Delay::NONE,
+    };
+    replica.apply_hold(KEY, hold(b"ann", 1, 30));
+    let (_, effects) = replica.apply_hold(KEY, hold(b"bob", 2, 30));
+    assert_eq!(effects, [Effect::Signal]);
+    for ms in [500, 40, 50] {
+        let moved = replica.apply_hold(KEY, hold(b"ann", 1, ms));
+        assert_eq!(moved, (Answer::Yes, vec![]));
+        assert_eq!(replica.locks.broken_invariant(), None);
+    }
+    replica.advance_ms(49);
+    assert_eq!(replica.fence(KEY, None), yes(1));
+    assert_eq!(tries(&mut replica, b"eve", limit(3)).0, yes(3));
+    assert_eq!(tries(&mut replica, b"dan", limit(3)).0, yes(4));
+    assert_eq!(tries(&mut replica, b"fay", limit(3)).0, Answer::NoToken);
 }

@@ -3,7 +3,7 @@
 use crate::lock::holders::Hold;
 use crate::lock::table::Lock;
 use crate::lock::token::{Cover, RESERVE};
-use crate::lock::{Effect, LockId, Token, Ttl, WallTime};
+use crate::lock::{ClientId, Delay, Effect, LockId, Patience, Token, Tolerance, Ttl, WallTime};
 
 /// 2024-01-01T00:00:00Z in milliseconds of Unix time.
 pub(crate) const START_OF_2024_UNIX_MS: u64 = 1_704_067_200_000;
@@ -51,6 +51,31 @@ pub(crate) fn grant(lock: LockId, number: u64, left_ms: u64) -> Effect {
         lock,
         token: token(number),
         ttl: ttl(left_ms),
+    }
+}
+
+/// What a client asks for who wants a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) owner: &'a [u8],
+    pub(crate) ttl_ms: u64,
+    pub(crate) session: Option<ClientId>,
+    pub(crate) tolerates: Tolerance,
+    pub(crate) delay: Delay,
+    pub(crate) patience: Patience,
+}
+
+impl<'a> Request<'a> {
+    /// As most are: alone, without a delay, and now or never.
+    pub(crate) fn plain(owner: &'a [u8], ttl_ms: u64) -> Self {
+        Self {
+            owner,
+            ttl_ms,
+            session: None,
+            tolerates: Tolerance::ALONE,
+            delay: Delay::NONE,
+            patience: Patience::Try,
+        }
     }
 }
 
