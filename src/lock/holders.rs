@@ -482,6 +482,7 @@ impl Many {
     }
 
     fn change(&mut self, now: BootTime, token: Token, change: impl FnOnce(&mut Hold)) {
+        self.look(now);
         if let Some(hold) = self.live.get_mut(&token) {
             // As a rule it stays where it is.
             let mut changed = hold.clone();

@@ -258,3 +258,21 @@ fn a_hold_that_is_over_among_others_is_not_saved() {
     let holds = decode(VERSION, &bytes).expect("sound");
     assert!(matches!(holds[..], [StoredHold { owner: b"bob", .. }]));
 }
+
+/// The sweep was not there yet when another hold ended before its time.
+#[test]
+fn an_early_end_does_not_hide_a_lease_that_ran_out_before() {
+    let mut server = Server::new();
+    let bound = Request {
+        session: client(7),
+        tolerates: limit(2),
+        ..Request::plain(b"ann", 99)
+    };
+    server.ask(KEY, bound);
+    tries(&mut server, b"bob", limit(2));
+    server.advance_ms(40);
+    server.silently(Event::SessionEnded(client(7).expect("not zero")));
+    assert_eq!(server.locks.broken_invariant(), None);
+    server.turn();
+    assert!(server.locks.is_empty());
+}
