@@ -85,6 +85,8 @@ fn a_lease_that_ran_out_is_ended_by_the_sweep_though_others_go_on() {
     assert_eq!(lock.holders.iter().count(), 1);
 }
 
+/// A hold that its session took along goes at the next turn, however long the
+/// others run.
 #[test]
 fn a_session_that_takes_one_hold_along_lets_the_next_in_at_once() {
     let mut server = Server::new();
@@ -113,6 +115,7 @@ fn a_grant_that_nobody_read_goes_to_the_next_though_others_hold_the_lock() {
     assert_eq!(told(&mut server), [(next, News::Granted(token(4)))]);
 }
 
+/// The sweep was not there yet when another holder moved its lease.
 #[test]
 fn a_lease_that_ran_out_is_ended_though_another_was_moved_before_the_sweep() {
     for by_extend in [true, false] {
@@ -225,6 +228,7 @@ fn a_short_lease_beside_a_long_one_ends_at_its_time() {
     assert_eq!(told(&mut server), [(eve, News::Granted(token(3)))]);
 }
 
+/// Too few replicas, a full disk: the end is said as soon as it may be.
 #[test]
 fn an_end_that_may_not_be_said_is_said_later() {
     let mut server = held_by(&[(b"ann", limit(2))]);

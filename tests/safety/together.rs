@@ -259,7 +259,6 @@ fn a_semaphore_shrinks_as_the_holders_of_the_larger_limit_go() {
 }
 
 /// A writer in front of two readers leaves the line in each way there is.
-
 #[test]
 fn a_writer_that_leaves_the_line_lets_the_readers_behind_it_in_at_the_next_turn() {
     for way in 0..3 {
@@ -320,12 +319,6 @@ fn an_extension_with_a_token_is_about_that_hold_alone() {
     server.advance_ms(30);
     assert_eq!(server.fence(KEY, None), yes(2));
 }
-
-/// A hold that its session took along goes at the next turn, however long the
-
-/// others run.
-
-/// The sweep was not there yet when another holder moved its lease.
 
 #[test]
 fn a_holder_that_asks_for_another_number_is_told_so_and_nothing_changes() {
@@ -425,7 +418,6 @@ fn a_writers_token_is_above_every_earlier_readers() {
 }
 
 /// One step lets in no more than 1,024; the next turn goes on.
-
 #[test]
 fn a_crowd_of_readers_is_let_in_over_several_steps_and_nobody_is_forgotten() {
     let mut server = held_by(&[(b"ann", ALONE)]);
@@ -439,8 +431,6 @@ fn a_crowd_of_readers_is_let_in_over_several_steps_and_nobody_is_forgotten() {
     assert_eq!(told(&mut server).len(), 1_500 - 1_024);
     assert_eq!(tries(&mut server, b"bob", ANY).0, yes(1_502));
 }
-
-/// Too few replicas, a full disk: the end is said as soon as it may be.
 
 #[test]
 fn names_that_begin_alike_are_not_taken_for_each_other() {
