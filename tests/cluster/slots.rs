@@ -122,3 +122,19 @@ fn varint(mut number: u64) -> Vec<u8> {
     bytes.push(number as u8);
     bytes
 }
+
+/// What the first version of the module wrote as the DUMP of a lock.
+const OF_VERSION_1: &[u8] = b"\x07\x81\xad\xe7b\xb2Z\x1c\x90\x01\x05 \x01\x13holder-of-\
+    version-1\x81\xa0\x99\xf7\xe3\xf6T\xa9\xb4\x99)\x00\n\x00\x01\x8a3\xaa6\xff2\x9d";
+
+#[test]
+fn a_lock_that_a_server_with_version_1_hands_over_is_held() {
+    let (mut server, mut client) = alone();
+    let words = [&b"RESTORE"[..], KEY.as_bytes(), b"0", OF_VERSION_1];
+    assert_eq!(client.call(&words), Value::Okay);
+    assert_eq!(client.fence(KEY), Some(373_517_181_145_089));
+    assert_eq!(client.acquire(KEY, "somebody", 1_000), None);
+    assert_eq!(client.release(KEY, "holder-of-version-1"), 1);
+    assert!(!client.exists(KEY));
+    server.assert_healthy();
+}

@@ -184,14 +184,15 @@ fn a_record_with_bytes_behind_it_or_missing_is_an_error() {
     forgery.assert_unharmed();
 }
 
-/// A record as the module writes it: a holder with owner, token and lease.
+/// A record as the module writes it: an exclusive holder with owner, token and lease.
 fn record_of(owner: &[u8], token: u64, left_ms: u64) -> Vec<u8> {
-    let mut record = vec![1];
-    record.extend(varint(owner.len() as u64));
-    record.extend_from_slice(owner);
-    record.extend(varint(token));
-    record.extend(varint(left_ms));
-    record
+    [vec![1], holder(owner, [token, left_ms, 1, 0])].concat()
+}
+
+/// A holder: token, lease, how many it tolerates, how long it cools.
+fn holder(owner: &[u8], numbers: [u64; 4]) -> Vec<u8> {
+    let length = varint(owner.len() as u64);
+    [&length, owner, &numbers.map(varint).concat()].concat()
 }
 
 /// Seven bits to a byte, the lowest first; the eighth says that more follow.
@@ -217,6 +218,14 @@ fn a_record_that_no_server_writes_is_an_error_and_any_other_holds_nothing() {
         record_of(b"me", 1, 1),
         record_of(&long, MOST, TEN_YEARS_MS),
         vec![0],
+        [vec![1], holder(b"me", [1, 0, 1, 1])].concat(),
+        [vec![1], holder(b"me", [1, 1, 1_024, TEN_YEARS_MS])].concat(),
+        [
+            vec![2],
+            holder(b"me", [1, 1, 0, 0]),
+            holder(b"me", [2, 1, 0, 0]),
+        ]
+        .concat(),
     ];
     for record in sound {
         let forged = with_record(&value, &record);
@@ -231,6 +240,16 @@ fn a_record_that_no_server_writes_is_an_error_and_any_other_holds_nothing() {
         record_of(b"me", 1, 0),
         record_of(b"me", 1, TEN_YEARS_MS + 1),
         record_of(b"me", 1, u64::MAX),
+        [vec![1], holder(b"me", [1, 0, 1, 0])].concat(),
+        [vec![1], holder(b"me", [1, 1, 1_025, 0])].concat(),
+        [vec![1], holder(b"me", [1, 1, 1, TEN_YEARS_MS + 1])].concat(),
+        [vec![1], holder(b"me", [1, 0, 1, u64::MAX])].concat(),
+        [
+            vec![2],
+            holder(b"me", [1, 1, 0, 0]),
+            holder(b"you", [1, 1, 0, 0]),
+        ]
+        .concat(),
         vec![2],
         vec![1],
         [vec![1], varint(u64::MAX)].concat(),
@@ -259,6 +278,40 @@ fn random_bytes_for_a_record_make_no_hold() {
         let length = dice.roll(80);
         let rest = dice.bytes(length);
         forgery.restores(&[&value[..RECORD_AT], &rest].concat());
+    }
+    forgery.assert_unharmed();
+}
+
+/// What the first version of the module wrote as the DUMP of a lock: the record has
+/// one holder or none, without how many it tolerates and how long it cools.
+const OF_VERSION_1: &[u8] = b"\x07\x81\xad\xe7b\xb2Z\x1c\x90\x01\x05 \x01\x13holder-of-\
+    version-1\x81\xa0\x99\xf7\xe3\xf6T\xa9\xb4\x99)\x00\n\x00\x01\x8a3\xaa6\xff2\x9d";
+
+/// The last byte of the module's name and version.
+const VERSION_AT: usize = TYPE_BYTES + 8;
+
+#[test]
+fn a_payload_of_version_1_is_restored_and_holds_nothing() {
+    let mut forgery = Forgery::new();
+    let (value, version) = taken_apart(OF_VERSION_1);
+    assert_eq!(sealed(value, version), OF_VERSION_1, "it is whole");
+    assert_eq!(value[VERSION_AT] & 3, 1);
+    assert!(forgery.restores(value));
+    forgery.assert_unharmed();
+}
+
+#[test]
+fn a_payload_whose_version_is_not_that_of_its_record_is_an_error() {
+    let mut forgery = Forgery::new();
+    let (old, _) = taken_apart(OF_VERSION_1);
+    let new = forgery.value.clone();
+    assert_eq!(new[VERSION_AT] & 3, 2);
+    for (value, versions) in [(old, [0, 2, 3]), (&new[..], [0, 1, 3])] {
+        for version in versions {
+            let mut forged = value.to_vec();
+            forged[VERSION_AT] = forged[VERSION_AT] & !3 | version;
+            assert!(!forgery.restores(&forged), "{version}");
+        }
     }
     forgery.assert_unharmed();
 }

@@ -60,7 +60,10 @@ fn word(dice: &mut Dice) -> Vec<u8> {
     match dice.roll(12) {
         0..=2 => (*dice.pick(&NUMBERS)).into(),
         3..=4 => dice.roll(1 << 40).to_string().into_bytes(),
-        5 => (*dice.pick(&["TOKEN", "token", "RAISE", "raIse", "LIMIT", "SHARED"])).into(),
+        5 => (*dice.pick(&[
+            "TOKEN", "token", "RAISE", "raIse", "LIMIT", "Shared", "DELAY",
+        ]))
+        .into(),
         6 => (*dice.pick(&["me", "you", "ME", ""])).into(),
         7 => {
             let length = *dice.pick(&[1, 22, 23, 511, 512, 513, 514, 1_024, 70_000]);
@@ -91,6 +94,8 @@ fn sound_call(dice: &mut Dice) -> Vec<Vec<u8>> {
     };
     match (words[0].as_slice(), dice.roll(3)) {
         (b"LOCK.FENCE", 1) => words.push(token),
+        (b"LOCK.ACQUIRE", 1) => words.push(b"SHARED".to_vec()),
+        (b"LOCK.ACQUIRE", 2) => words.extend([b"limit".to_vec(), b"3".to_vec()]),
         (b"LOCK.RELEASE", 1) => words.extend([b"TOKEN".to_vec(), token]),
         (b"LOCK.EXTEND", 1) => words.extend([b"token".to_vec(), token]),
         (b"LOCK.EXTEND", 2) => words.extend([b"Raise".to_vec(), token]),
@@ -154,6 +159,15 @@ fn is_allowed(words: &[Vec<u8>]) -> bool {
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     match &words[..] {
         [b"LOCK.ACQUIRE", _, owner, ttl] => is_owner(owner) && is_ttl(ttl),
+        [b"LOCK.ACQUIRE", _, owner, ttl, option] => {
+            is_owner(owner) && is_ttl(ttl) && option.eq_ignore_ascii_case(b"SHARED")
+        }
+        [b"LOCK.ACQUIRE", _, owner, ttl, option, number] => {
+            let is_limit = option.eq_ignore_ascii_case(b"LIMIT") && is_number(number, 1_024);
+            let is_delay = option.eq_ignore_ascii_case(b"DELAY")
+                && (*number == b"0" || is_number(number, 315_360_000_000));
+            is_owner(owner) && is_ttl(ttl) && (is_limit || is_delay)
+        }
         [b"LOCK.RELEASE", _, owner] => is_owner(owner),
         [b"LOCK.RELEASE", _, owner, option, token] => {
             is_owner(owner) && option.eq_ignore_ascii_case(b"TOKEN") && is_token(token)
@@ -180,7 +194,10 @@ fn is_fitting(words: &[Vec<u8>], line: &[u8]) -> bool {
     let is_too_far = line.starts_with(b"-ERR RAISE goes to at most ")
         && words.len() == 6
         && words[4].eq_ignore_ascii_case(b"RAISE");
-    is_answer || is_other_type || is_too_far
+    // The same owner asked in another way before.
+    let is_other_way = line.starts_with(b"-ERR this owner holds") && words[0] == b"LOCK.ACQUIRE";
+    let is_of_many = line.starts_with(b"-ERR RAISE is for exclusive") && words.len() == 6;
+    is_answer || is_other_type || is_too_far || is_other_way || is_of_many
 }
 
 fn shown(words: &[Vec<u8>]) -> String {

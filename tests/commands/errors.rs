@@ -60,12 +60,40 @@ fn words_that_are_no_option_here_are_syntax_errors() {
 }
 
 #[test]
-fn options_that_are_still_to_come_are_syntax_errors() {
+fn shared_and_limit_go_together_with_nothing_else_of_their_kind() {
     assert_all_refused(&[
-        ("LOCK.ACQUIRE|free|me|1000|SHARED", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|LIMIT|3", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|DELAY|1000", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|SHARED|SHARED", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|SHARED|LIMIT|3", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|LIMIT|3|SHARED", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|LIMIT|3|LIMIT|3", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|LIMIT", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|SHARED|3", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|DELAY", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|DELAY|5|DELAY|5", SYNTAX),
+        ("LOCK.ACQUIRE|free|me|1000|BLOCK|5|SHARED|BLOCK|5", SYNTAX),
+        ("LOCK.EXTEND|held|me|1000|SHARED", SYNTAX),
+        ("LOCK.EXTEND|held|me|1000|DELAY|5", SYNTAX),
     ]);
+}
+
+#[test]
+fn limits_are_from_1_to_1024_and_delays_to_ten_years() {
+    let mut refusals = Refusals::new();
+    for number in ["0", "-1", "1025", "4294967295", "4294967297"] {
+        let call = format!("LOCK.ACQUIRE|free|me|1000|LIMIT|{number}");
+        refusals.assert_refused(&call, "-ERR LIMIT must be from 1 to 1024");
+    }
+    for number in ["-1", "315360000001", "9223372036854775807"] {
+        let call = format!("LOCK.ACQUIRE|free|me|1000|DELAY|{number}");
+        let error = "-ERR DELAY must be from 0 to 315360000000 milliseconds";
+        refusals.assert_refused(&call, error);
+    }
+    for number in NOT_INTEGERS {
+        for option in ["LIMIT", "DELAY"] {
+            let call = format!("LOCK.ACQUIRE|free|me|1000|{option}|{number}");
+            refusals.assert_refused(&call, INTEGER);
+        }
+    }
 }
 
 #[test]

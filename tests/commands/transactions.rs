@@ -94,7 +94,7 @@ fn a_call_that_fails_in_exec_leaves_the_others_alone() {
         "SET string x",
         "LOCK.ACQUIRE string me 600000",
         "LOCK.ACQUIRE lock me 0",
-        "LOCK.ACQUIRE lock me 600000 SHARED",
+        "LOCK.ACQUIRE lock me 600000 SHARED LIMIT 3",
         "LOCK.RELEASE lock me",
         "EXEC",
     ] {

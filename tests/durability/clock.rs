@@ -162,9 +162,12 @@ fn lines_that_no_server_writes_are_refused_one_by_one_with_a_line_in_the_log() {
         format!("LOCK._GRANT k alice {FAR} 1e3 1 0"),
         format!("LOCK._GRANT k {} {FAR} 1000 1 0", "x".repeat(513)),
         format!("LOCK._GRANT k alice {FAR} 1000 1"),
-        format!("LOCK._GRANT k alice {FAR} 1000 2 0"),
-        format!("LOCK._GRANT k alice {FAR} 1000 0 0"),
-        format!("LOCK._GRANT k alice {FAR} 1000 1 5"),
+        format!("LOCK._GRANT k alice {FAR} 1000 1025 0"),
+        format!("LOCK._GRANT k alice {FAR} 1000 -1 0"),
+        format!("LOCK._GRANT k alice {FAR} 1000 x 0"),
+        format!("LOCK._GRANT k alice {FAR} 1000 1 -1"),
+        format!("LOCK._GRANT k alice {FAR} 1000 1 315360000001"),
+        format!("LOCK._GRANT k alice {FAR} 1000 1 0 0"),
         line("LOCK._END k alice x"),
         line("LOCK._END k"),
     ];
@@ -181,11 +184,26 @@ fn lines_that_no_server_writes_are_refused_one_by_one_with_a_line_in_the_log() {
 }
 
 #[test]
-fn a_hold_of_a_later_version_is_refused_and_the_log_says_why() {
-    let lines = [format!("LOCK._GRANT k alice {FAR} 60000 3 0")];
+fn holds_of_every_kind_in_the_log_are_kept() {
+    let [second, third] = [FAR + 1, FAR + 2];
+    let lines = [
+        format!("LOCK._GRANT k alice {FAR} 60000 3 0"),
+        format!("LOCK._GRANT k bob {second} 60000 0 0"),
+        format!("LOCK._GRANT cooling carol {third} 0 1 60000"),
+    ];
     let mut server = started_on_log(&lines);
-    assert!(!server.client().exists("k"));
-    assert!(server.log().contains("later version of redislock"));
+    let mut client = server.client();
+    assert_eq!(client.fence("k"), Some(FAR));
+    assert!(client.is_live("k", second));
+    assert_eq!(client.fence("cooling"), None);
+    assert_eq!(client.acquire("cooling", "dave", 1_000), None);
+    assert_eq!(client.acquire("k", "dave", 1_000), None);
+    let shared = "LOCK.ACQUIRE k dave 1000 SHARED";
+    assert!(client.number_or_nil(shared).is_some(), "the third of three");
+    assert_eq!(
+        client.number_or_nil("LOCK.ACQUIRE k erin 1000 SHARED"),
+        None
+    );
     server.assert_healthy();
 }
 

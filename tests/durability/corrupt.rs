@@ -3,7 +3,7 @@
 
 use super::holds::TOKEN_MOST;
 use super::log_file::ALWAYS;
-use super::snapshot_file::{counter, counter_since, record, SnapshotFile};
+use super::snapshot_file::{counter, counter_since, holder, record, SnapshotFile};
 use super::support::Server;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -139,7 +139,20 @@ fn a_lock_that_no_server_saves_is_refused_with_a_line_in_the_log() {
     lying[1] = 0x7f; // the owner's length
     let mut huge = good.clone();
     huge.splice(1..2, [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
-    let refused: [(&str, Vec<u8>); 12] = [
+    let one = |numbers| [&[1][..], &holder(owner, numbers)].concat();
+    let twice = [
+        &[2][..],
+        &holder(owner, [5, 9, 0, 0]),
+        &holder(b"b", [5, 9, 0, 0]),
+    ]
+    .concat();
+    let refused: [(&str, Vec<u8>); 18] = [
+        ("over without a delay", one([5, 0, 1, 0])),
+        ("delay too long", one([5, 9, 1, ten_years_ms + 1])),
+        ("limit too large", one([5, 9, 1_025, 0])),
+        ("limit far too large", one([5, 9, u64::MAX, 0])),
+        ("cooling for 2^64 ms", one([5, 0, 1, u64::MAX])),
+        ("the same token twice", twice),
         ("token 0", record(owner, 0, 1_000)),
         ("token 2^53", record(owner, above, 1_000)),
         ("token 2^64 - 1", record(owner, u64::MAX, 1_000)),
@@ -149,7 +162,7 @@ fn a_lock_that_no_server_saves_is_refused_with_a_line_in_the_log() {
         ("longer", [&good[..], b"x"].concat()),
         ("shorter", good[..good.len() - 1].to_vec()),
         ("empty", vec![]),
-        ("neither holder nor none", vec![2]),
+        ("fewer holders than it says", vec![2]),
         ("owner beyond the end", lying),
         ("owner of 2^62 bytes", huge),
     ];
@@ -167,12 +180,12 @@ fn a_lock_that_no_server_saves_is_refused_with_a_line_in_the_log() {
 fn a_file_of_a_later_version_is_refused_and_the_log_says_which() {
     let (mut server, file) = saved();
     let mut later = file.clone();
-    later.set_version_of_value(OWNER, 2);
+    later.set_version_of_value(OWNER, 3);
     let (ended, said) = start_on(&mut server, &later);
     assert_refused(ended, &said, "value");
-    assert!(said.contains("Version (version 2)"), "{said}");
+    assert!(said.contains("Version (version 3)"), "{said}");
     let mut later = file;
-    later.set_version_of_counter(2);
+    later.set_version_of_counter(3);
     let (ended, said) = start_on(&mut server, &later);
     assert_refused(ended, &said, "counter");
     assert!(said.contains("counter of the file is refused: Version"));

@@ -23,3 +23,4 @@ mod resurrection;
 mod rewrite;
 mod snapshot_file;
 mod truncated;
+mod version_1;

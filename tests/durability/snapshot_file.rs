@@ -16,6 +16,8 @@ pub struct SnapshotFile {
     bytes: Vec<u8>,
 }
 
+/// The version of the module's data that is written.
+const VERSION: u8 = 2;
 /// A string follows.
 const STRING: u8 = 5;
 /// Data of a module that belongs to no key.
@@ -41,7 +43,7 @@ impl SnapshotFile {
 
     /// Where the module's own data is, from its id to the zero behind it.
     pub fn aux(&self) -> Range<usize> {
-        let head = [&[AUX][..], &module_id(1)].concat();
+        let head = [&[AUX][..], &module_id(VERSION)].concat();
         let start = self.position(&head) + 1;
         let counter = self.string_behind(start);
         start..counter.end + 1
@@ -51,12 +53,12 @@ impl SnapshotFile {
     /// zero behind it.
     pub fn value(&self, owner: &str) -> Range<usize> {
         let record = self.record(owner);
-        record.start - 2 - module_id(1).len()..record.end + 1
+        record.start - 2 - module_id(VERSION).len()..record.end + 1
     }
 
     /// Where the record of the lock of `owner` is.
     fn record(&self, owner: &str) -> Range<usize> {
-        // The record's length, "there is a holder", the owner's length.
+        // The record's length, "one holder", the owner's length.
         let length = self.position(owner.as_bytes()) - 3;
         let record = length + 1..length + 1 + usize::from(self.bytes[length]);
         assert_eq!(self.bytes[length - 1], STRING);
@@ -97,7 +99,7 @@ impl SnapshotFile {
 
     /// The first string behind `start`, an id of the module.
     fn string_behind(&self, start: usize) -> Range<usize> {
-        let mark = start + module_id(1).len();
+        let mark = start + module_id(VERSION).len();
         // The counter has two more bytes here: when it is to be loaded.
         let mark = mark + if self.bytes[mark] == STRING { 0 } else { 2 };
         assert_eq!(self.bytes[mark], STRING);
@@ -147,10 +149,16 @@ pub fn counter_since(last: u64, ceiling: u64, ttl_most_ms: u64, since_ms: u64) -
     [last, ceiling, ttl_most_ms, since_ms].map(varint).concat()
 }
 
-/// A lock as the module saves it.
+/// A lock of one exclusive holder as the module saves it.
 pub fn record(owner: &[u8], token: u64, left_ms: u64) -> Vec<u8> {
+    [&[1][..], &holder(owner, [token, left_ms, 1, 0])].concat()
+}
+
+/// One holder of a lock: its token, what is left of its lease, how many it tolerates
+/// and how long it cools.
+pub fn holder(owner: &[u8], numbers: [u64; 4]) -> Vec<u8> {
     let length = varint(owner.len() as u64);
-    [&[1][..], &length, owner, &varint(token), &varint(left_ms)].concat()
+    [&length, owner, &numbers.map(varint).concat()].concat()
 }
 
 /// Seven bits a byte, the lowest first; a set top bit says that more follow.
