@@ -60,7 +60,7 @@ test: setup ## Run everything that proves the project
 	@cargo test --locked
 
 # The tests that start a server, and which of them `make test-matrix` runs.
-TESTS ?= commands waiting leases durability replication cluster race
+TESTS ?= commands together guard waiting leases durability replication cluster race
 
 servers: ## Fetch newer servers into target/servers (Debian)
 	@.ci/servers
