@@ -34,6 +34,20 @@ pub enum Verdict {
     Refused(Error),
 }
 
+impl Verdict {
+    /// Of several, the one that says most about the command counts: one that may
+    /// block is, as a rule, one that scripts may not run either.
+    pub fn weight(self) -> u8 {
+        match self {
+            Self::Refused(Error::GuardOfBlocking) => 4,
+            Self::Refused(Error::GuardOfAdmin) => 3,
+            Self::Refused(_) => 2,
+            Self::Container => 1,
+            Self::Allowed => 0,
+        }
+    }
+}
+
 /// Whether this is one of our own commands; nothing of them is looked at, so that
 /// guards in guards cost nothing.
 pub fn is_ours(name: &[u8]) -> bool {

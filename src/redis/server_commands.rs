@@ -25,15 +25,28 @@ struct ServerCommand {
 #[derive(Debug)]
 struct KeySpec {
     flags: c_int,
-    first: usize,
+    begin: Begin,
     find: Find,
+}
+
+#[derive(Debug)]
+enum Begin {
+    /// At this word.
+    Index(usize),
+    /// Behind this keyword, looked for from that word on; below zero: from so many
+    /// before the end, backwards.
+    Keyword(Vec<u8>, i64),
 }
 
 #[derive(Debug)]
 enum Find {
     /// Up to so many words behind the first, or to so many before the end if below
-    /// zero.
-    Range { last: i64, step: usize },
+    /// zero; then `limit` says which part of the rest it is: 2, the first half.
+    Range {
+        last: i64,
+        step: usize,
+        limit: usize,
+    },
     /// As many as a word says; where that is and where they begin, from the first.
     Number {
         count_at: usize,
@@ -61,9 +74,11 @@ pub(super) fn verdict(name: &[u8]) -> Option<Verdict> {
 
 /// The verdict on an entry of COMMAND INFO.
 pub(super) fn verdict_of_entry(command: Element<'_>) -> Option<Verdict> {
-    let flags = command.element(2)?;
-    for flag in flags.elements() {
-        if let refused @ Verdict::Refused(_) = verdict_of(flag.bytes().unwrap_or_default()) {
+    let flags = command.element(2)?.elements();
+    let verdicts = flags.map(|flag| verdict_of(flag.bytes().unwrap_or_default()));
+    // Servers list them in orders of their own.
+    if let Some(refused) = verdicts.max_by_key(|verdict| verdict.weight()) {
+        if matches!(refused, Verdict::Refused(_)) {
             return Some(refused);
         }
     }
@@ -93,33 +108,56 @@ pub(super) fn key_flags(words: &[&[u8]], position: usize) -> Option<c_int> {
 
 impl KeySpec {
     fn names(&self, words: &[&[u8]], position: usize) -> bool {
+        let Some(begin) = self.begin.of(words) else {
+            return false;
+        };
         let (first, last, step) = match self.find {
-            Find::Range { last, step } => {
+            Find::Range { last, step, limit } => {
                 let last = match usize::try_from(last) {
-                    Ok(behind) => self.first.saturating_add(behind),
+                    Ok(behind) => begin.saturating_add(behind),
                     Err(_) => {
                         let before = usize::try_from(last.unsigned_abs()).unwrap_or(usize::MAX);
-                        words.len().saturating_sub(before)
+                        let rest = words.len().saturating_sub(begin);
+                        begin + (rest / limit.max(1)).saturating_sub(before)
                     }
                 };
-                (self.first, last, step)
+                (begin, last, step)
             }
             Find::Number {
                 count_at,
                 first,
                 step,
             } => {
-                let word = words.get(self.first + count_at).copied();
+                let word = words.get(begin + count_at).copied();
                 let count = word.and_then(crate::commands::arguments::integer);
                 let Some(count @ 1..) = count.and_then(|it| usize::try_from(it).ok()) else {
                     return false;
                 };
-                let first = self.first + first;
+                let first = begin + first;
                 let last = (count - 1).saturating_mul(step).saturating_add(first);
                 (first, last, step)
             }
         };
         (first..=last).contains(&position) && (position - first).is_multiple_of(step)
+    }
+}
+
+impl Begin {
+    fn of(&self, words: &[&[u8]]) -> Option<usize> {
+        let (keyword, from) = match self {
+            Self::Index(first) => return Some(*first),
+            Self::Keyword(keyword, from) => (keyword, *from),
+        };
+        let is_it = |&at: &usize| words[at].eq_ignore_ascii_case(keyword);
+        let found = match usize::try_from(from) {
+            Ok(from) => (from..words.len()).find(is_it),
+            Err(_) => {
+                let before = usize::try_from(from.unsigned_abs()).ok()?;
+                let from = words.len().checked_sub(before)?;
+                (1..=from).rev().find(is_it)
+            }
+        };
+        Some(found? + 1)
     }
 }
 
@@ -136,20 +174,25 @@ fn read(command: Element<'_>, into: &mut HashMap<Vec<u8>, ServerCommand>) -> Opt
     Some(())
 }
 
-/// `None` for those that search for a word, or that the server does not know whole.
+/// `None` for those that the server does not know whole.
 fn read_spec(spec: Element<'_>) -> Option<KeySpec> {
     let begin = spec.field(b"begin_search")?;
-    if begin.field(b"type")?.bytes()? != b"index" {
-        return None;
-    }
-    let first = small(begin.field(b"spec")?.field(b"index")?)?;
+    let place = begin.field(b"spec")?;
+    let begin = match begin.field(b"type")?.bytes()? {
+        b"index" => Begin::Index(small(place.field(b"index")?)?),
+        b"keyword" => {
+            let keyword = place.field(b"keyword")?.bytes()?.to_vec();
+            Begin::Keyword(keyword, place.field(b"startfrom")?.number()?)
+        }
+        _ => return None,
+    };
     let find = spec.field(b"find_keys")?;
     let how = find.field(b"spec")?;
     let find = match find.field(b"type")?.bytes()? {
-        // With a limit only some of the words are keys.
-        b"range" if how.field(b"limit")?.number()? == 0 => Find::Range {
+        b"range" => Find::Range {
             last: how.field(b"lastkey")?.number()?,
             step: small(how.field(b"keystep")?)?.max(1),
+            limit: small(how.field(b"limit")?)?,
         },
         b"keynum" => Find::Number {
             count_at: small(how.field(b"keynumidx")?)?,
@@ -163,7 +206,7 @@ fn read_spec(spec: Element<'_>) -> Option<KeySpec> {
     let flags = flags.fold(0, |all, flag| all | flag);
     Some(KeySpec {
         flags: flags as c_int,
-        first,
+        begin,
         find,
     })
 }
