@@ -201,16 +201,19 @@ fn names_of_any_bytes_are_answered_with_an_error() {
         b"%s%n",
         &long,
     ];
+    let mut raw = Raw::connect(&on.server, 2);
     for name in names {
+        let shown = name[..name.len().min(20)].escape_ascii();
         for behind in [&b"string"[..], b"", b"\0"] {
             let words: [&[u8]; 6] = [b"LOCK.GUARD", b"lock", token.as_bytes(), name, behind, b"x"];
             for count in 4..=6 {
-                let told = on.client.error(&words[..count]);
+                let told = raw.call(&words[..count]);
                 assert!(
-                    told.starts_with("ERR"),
-                    "{}: {told}",
-                    name[..name.len().min(20)].escape_ascii()
+                    told.starts_with(b"-ERR "),
+                    "{shown}: {}",
+                    told.escape_ascii()
                 );
+                assert_eq!(raw.say("PING"), b"+PONG\r\n", "{shown}");
             }
         }
     }
