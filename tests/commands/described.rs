@@ -75,6 +75,18 @@ fn command_info_says_arity_flags_and_where_the_key_is() {
             "lock.fence",
             description(-2, &["fast", "module", "readonly"], one_key),
         ),
+        (
+            "lock.guard",
+            description(-4, &["module", "movablekeys", "write"], one_key),
+        ),
+        (
+            "lock.info",
+            description(2, &["module", "readonly"], one_key),
+        ),
+        (
+            "lock.help",
+            description(1, &["fast", "loading", "module", "stale"], [0, 0, 0]),
+        ),
     ] {
         assert_eq!(describe(&mut client, command), expected, "{command}");
     }
@@ -113,6 +125,9 @@ fn command_getkeys_finds_the_key_and_only_the_key() {
         "LOCK.EXTEND the-key me 1000 RAISE 5",
         "LOCK.FENCE the-key",
         "LOCK.FENCE the-key 5",
+        "LOCK.INFO the-key",
+        "LOCK.ACQUIRE the-key me 1000 BLOCK 5 LIMIT 3 DELAY 5",
+        "LOCK.GUARD the-key 5 NOTHING x",
     ] {
         let keys = client.texts(&format!("COMMAND GETKEYS {line}"));
         assert_eq!(keys, ["the-key"], "{line}");
@@ -131,6 +146,8 @@ fn the_server_knows_who_changes_its_key_and_who_only_looks() {
         ("LOCK.RELEASE k me", &["RW", "access", "update"]),
         ("LOCK.EXTEND k me 1000", &["RW", "access", "update"]),
         ("LOCK.FENCE k", &["RO", "access"]),
+        ("LOCK.INFO k", &["RO", "access"]),
+        ("LOCK.GUARD k 5 SET other v", &["RO", "access"]),
     ] {
         let said = client.say(&format!("COMMAND GETKEYSANDFLAGS {line}"));
         let key = list(&list(&said)[0]);
@@ -153,7 +170,15 @@ fn pairs(value: &Value) -> BTreeMap<String, Value> {
 fn command_docs_says_what_each_command_does_and_costs() {
     let server = Server::start();
     let mut client = server.client();
-    for command in ["lock.acquire", "lock.release", "lock.extend", "lock.fence"] {
+    for command in [
+        "lock.acquire",
+        "lock.release",
+        "lock.extend",
+        "lock.fence",
+        "lock.guard",
+        "lock.info",
+        "lock.help",
+    ] {
         let said = pairs(&client.say(&format!("COMMAND DOCS {command}")));
         let docs = pairs(&said[command]);
         let summary = text(&docs["summary"]);
@@ -165,13 +190,15 @@ fn command_docs_says_what_each_command_does_and_costs() {
 }
 
 /// Every command, on this key, and what a user needs to be let in.
-fn calls(key: &str) -> [String; 5] {
+fn calls(key: &str) -> [String; 7] {
     [
         format!("LOCK.ACQUIRE {key} me 60000"),
         format!("LOCK.EXTEND {key} me 60000"),
         format!("LOCK.FENCE {key}"),
         format!("LOCK.FENCE {key} 5"),
+        format!("LOCK.INFO {key}"),
         format!("LOCK.RELEASE {key} me"),
+        format!("LOCK.ACQUIRE {key} me 60000 SHARED DELAY 5"),
     ]
 }
 
@@ -200,14 +227,14 @@ fn a_user_reaches_the_locks_of_its_own_keys_only() {
 }
 
 #[test]
-fn a_user_who_may_only_read_a_key_may_only_fence_it() {
+fn a_user_who_may_only_read_a_key_may_only_fence_and_see_it() {
     let server = Server::start();
     let mut admin = server.client();
     let token = admin.acquired("a:1", "me", 60_000);
     let mut client = user(&server, "%R~a:* +@all");
     assert_eq!(client.fence("a:1"), Some(token));
     for line in calls("a:1") {
-        if !line.starts_with("LOCK.FENCE") {
+        if !line.starts_with("LOCK.FENCE") && !line.starts_with("LOCK.INFO") {
             let error = client.error_of(&line);
             assert!(error.starts_with("NOPERM "), "{line}: {error}");
         }

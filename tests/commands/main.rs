@@ -27,6 +27,7 @@ mod errors;
 mod extend;
 mod fence;
 mod hourglass;
+mod info;
 mod keyspace;
 mod refusals;
 mod release;
