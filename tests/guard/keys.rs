@@ -17,6 +17,7 @@ fn fillings(least: usize) -> Vec<Vec<&'static str>> {
     for line in [
         "2 k1 k2",
         "2 k1 k2 LEFT",
+        "2 k1 v1 k2 v2",
         "dst 2 k1 k2",
         "0 2 k1 k2 LEFT",
         "script 2 k1 k2 argument",
@@ -93,10 +94,11 @@ fn of_every_command_the_keys_are_those_of_the_command_alone_and_the_lock() {
     for name in names(&mut client) {
         let mut is_seen = false;
         for filling in fillings(0) {
-            // These are calls of GEORADIUSBYMEMBER and XREAD, and none of the others.
+            // What is a call of a command that is like it, and none of this one.
             let is_no_call = match name[0].as_str() {
                 "georadius" => filling.get(1) == Some(&"member"),
                 "xreadgroup" => filling.first() != Some(&"GROUP"),
+                "msetex" => filling != ["2", "k1", "v1", "k2", "v2"],
                 _ => false,
             };
             if is_no_call {

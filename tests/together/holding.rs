@@ -309,3 +309,22 @@ fn a_key_with_many_holders_is_one_key_of_the_type() {
     assert_eq!(client.names_of_type("redislock"), ["k"]);
     assert_eq!(client.number("DBSIZE"), 1);
 }
+
+#[test]
+fn the_digest_of_a_key_tells_of_each_of_its_holders() {
+    let server = Server::start();
+    let mut client = server.client();
+    let mut digests = Vec::new();
+    for owner in ["a", "b", "c"] {
+        granted(&mut client, &format!("k {owner} 60000 SHARED"));
+        digests.push(client.text("DEBUG DIGEST"));
+    }
+    client.release("k", "b");
+    digests.push(client.text("DEBUG DIGEST"));
+    let mut different = digests.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!(different.len(), digests.len(), "{digests:?}");
+    client.say("LOCK.EXTEND k a 70000");
+    assert_eq!(client.text("DEBUG DIGEST"), digests[3], "not until when");
+}
