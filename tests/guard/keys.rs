@@ -98,7 +98,8 @@ fn of_every_command_the_keys_are_those_of_the_command_alone_and_the_lock() {
             let is_no_call = match name[0].as_str() {
                 "georadius" => filling.get(1) == Some(&"member"),
                 "xreadgroup" => filling.first() != Some(&"GROUP"),
-                "msetex" => filling != ["2", "k1", "v1", "k2", "v2"],
+                // Valkey 9 tells modules of no keys of this one, so it is refused.
+                "msetex" => true,
                 _ => false,
             };
             if is_no_call {
