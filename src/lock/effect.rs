@@ -28,6 +28,15 @@ pub enum Effect {
         /// What is left of the lease.
         ttl: Ttl,
     },
+    /// Send `LOCK._GRANT` without a lease: a hold cools for as long as `left`.
+    Cool {
+        /// Which lock; the hold is in the table.
+        lock: LockId,
+        /// Which of its holds.
+        token: Token,
+        /// What is left of the delay.
+        left: Ttl,
+    },
     /// Send `LOCK._END`: this hold is over, and others are left or follow.
     End {
         /// Who held the lock.
@@ -45,8 +54,8 @@ pub enum Effect {
         /// The handle, dead by now.
         lock: LockId,
     },
-    /// Some holds of a lock are over, others are not: open the key and see
-    /// whether somebody can be let in ([`super::Event::GrantNext`]).
+    /// Some holds of a lock cool or are over, others are not: open the key, say so,
+    /// and see whether somebody can be let in ([`super::Event::GrantNext`]).
     Look {
         /// The database.
         db: u32,

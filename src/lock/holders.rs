@@ -82,6 +82,18 @@ pub struct Hold {
     pub session: Option<ClientId>,
     /// How many may hold the lock together with it.
     pub tolerates: Tolerance,
+    /// Whether anybody was told that it cools.
+    pub cooling: CoolingNews,
+}
+
+/// Whether log, replicas and watchers were told that a hold cools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CoolingNews {
+    /// Not yet, or it does not cool.
+    #[default]
+    Unsaid,
+    /// They were.
+    Said,
 }
 
 impl Hold {
@@ -99,7 +111,13 @@ impl Hold {
             delay,
             session: None,
             tolerates,
+            cooling: CoolingNews::Unsaid,
         }
+    }
+
+    /// Whether it cools, and nobody was told so.
+    fn cools_unsaid(&self, now: BootTime) -> bool {
+        self.cooling == CoolingNews::Unsaid && self.counts(now) && !self.is_live(now)
     }
 
     /// Whether the lease still runs.
@@ -168,6 +186,8 @@ enum Form {
 struct Many {
     live: BTreeMap<Token, Hold>,
     cooling: BTreeMap<Token, Hold>,
+    /// Nobody has been told yet that these cool.
+    cooling_unsaid: BTreeSet<Token>,
     /// Nobody has been told yet that these are over.
     over: BTreeMap<Token, Hold>,
     /// The live hold of each owner.
@@ -284,12 +304,20 @@ impl Holders {
         }
     }
 
-    /// When the lock is to be looked at: at once if nobody has been told yet what is
-    /// over, else when something changes by itself.
+    /// When the lock is to be looked at: at once if something changed by itself of
+    /// which nobody has been told, else when something does.
     pub fn next_look(&self) -> Option<BootTime> {
         match &self.0 {
-            Form::Many(many) if self.has_over() => many.over.values().map(Hold::over_at).next(),
-            _ => self.next_end(),
+            Form::One(hold) if hold.cooling == CoolingNews::Unsaid => Some(hold.deadline),
+            Form::One(hold) => Some(hold.over_at()),
+            Form::Many(many) => {
+                let over = many.over.values().map(Hold::over_at).next();
+                let over = over.filter(|_| self.has_over());
+                let unsaid = many.cooling_unsaid.first();
+                let unsaid = unsaid.and_then(|token| many.cooling.get(token));
+                let times = [over, unsaid.map(|hold| hold.deadline), self.next_end()];
+                times.into_iter().flatten().min()
+            }
         }
     }
 
@@ -381,6 +409,35 @@ impl Holders {
         matches!(&self.0, Form::Many(many) if !many.ends.is_empty() && !many.over.is_empty())
     }
 
+    /// Whether something changed by itself of which nobody has been told.
+    pub fn has_news(&self, now: BootTime) -> bool {
+        match &self.0 {
+            Form::One(hold) => hold.cools_unsaid(now),
+            Form::Many(many) => self.has_over() || !many.cooling_unsaid.is_empty(),
+        }
+    }
+
+    /// The holds that cool and of which nobody has been told so. They count as told
+    /// from now on.
+    pub fn take_cooling(&mut self, now: BootTime) -> Vec<Token> {
+        match &mut self.0 {
+            Form::One(hold) if hold.cools_unsaid(now) => {
+                hold.cooling = CoolingNews::Said;
+                vec![hold.token]
+            }
+            Form::One(_) => Vec::new(),
+            Form::Many(many) => {
+                let tokens = std::mem::take(&mut many.cooling_unsaid);
+                for token in &tokens {
+                    if let Some(hold) = many.cooling.get_mut(token) {
+                        hold.cooling = CoolingNews::Said;
+                    }
+                }
+                tokens.into_iter().collect()
+            }
+        }
+    }
+
     /// Changes the hold with this token, whatever has become of it. Owner and
     /// tolerance stay; so does the token, where several may hold.
     pub fn change(&mut self, now: BootTime, token: Token, change: impl FnOnce(&mut Hold)) {
@@ -424,7 +481,9 @@ impl Holders {
             }
             false => {
                 let owner = (hold.owner.clone(), hold.token);
+                let is_unsaid = hold.cooling == CoolingNews::Unsaid;
                 many.cooling_by_owner.contains(&owner)
+                    && many.cooling_unsaid.contains(&hold.token) == is_unsaid
                     && many.ends.contains(&(hold.over_at(), hold.token))
             }
         };
@@ -435,6 +494,7 @@ impl Holders {
             && many.ends.len() == holds
             && many.by_owner.len() == many.live.len()
             && many.cooling_by_owner.len() == many.cooling.len()
+            && many.cooling_unsaid.len() <= many.cooling.len()
             && many.tolerances.values().sum::<usize>() == holds
             && many
                 .tolerances
@@ -476,6 +536,9 @@ impl Many {
         } else {
             let of_owner = (hold.owner.clone(), hold.token);
             self.cooling_by_owner.insert(of_owner);
+            if hold.cooling == CoolingNews::Unsaid {
+                self.cooling_unsaid.insert(hold.token);
+            }
             self.ends.insert((hold.over_at(), hold.token));
             self.cooling.insert(hold.token, hold);
         }
@@ -513,6 +576,7 @@ impl Many {
             hold
         } else if let Some(hold) = self.cooling.remove(&token) {
             self.cooling_by_owner.remove(&(hold.owner.clone(), token));
+            self.cooling_unsaid.remove(&token);
             self.ends.remove(&(hold.over_at(), token));
             hold
         } else {

@@ -58,7 +58,7 @@ impl Locks {
         let joined = found.filter(|&id| self.count(now, id) > 0);
         let id = match joined {
             Some(id) => {
-                self.announce_over(id, effects);
+                self.announce(now, id, effects);
                 if let Some(lock) = self.table.get_mut(id) {
                     lock.holders.join(now, hold);
                 }
@@ -157,7 +157,7 @@ impl Locks {
         effects.extend(told);
     }
 
-    /// Says which holds of the lock are over, and lets others in.
+    /// Says which holds of the lock cool or are over, and lets others in.
     pub(super) fn go_on(
         &mut self,
         now: BootTime,
@@ -165,7 +165,7 @@ impl Locks {
         effects: &mut Vec<Effect>,
     ) {
         let (before, mut told) = (effects.len(), Vec::new());
-        self.announce_over(id, effects);
+        self.announce(now, id, effects);
         self.let_in(now, (at, Some(id)), effects, &mut told);
         let is_there = self.table.get(id).is_some();
         if is_there && self.count(now, id) == 0 {
@@ -177,15 +177,24 @@ impl Locks {
         effects.extend(told);
     }
 
-    /// Says of the lock's holds which of them are over, short of all.
-    fn announce_over(&mut self, id: LockId, effects: &mut Vec<Effect>) {
+    /// Says of the lock's holds which of them cool and which are over, short of all.
+    fn announce(&mut self, now: BootTime, id: LockId, effects: &mut Vec<Effect>) {
         let Some(lock) = self.table.get_mut(id) else {
             return;
         };
+        for token in lock.holders.take_cooling(now) {
+            let over_at = lock.holders.with_token(token).map(Hold::over_at);
+            effects.push(Effect::Cool {
+                lock: id,
+                token,
+                left: now.left_until(over_at.unwrap_or(now)),
+            });
+        }
         for hold in lock.holders.take_over() {
             effects.push(end_of(&hold));
             self.forget(id, &hold);
         }
+        self.queue(now, id);
     }
 
     /// How many hold the lock.
@@ -195,9 +204,8 @@ impl Locks {
 
     /// A lock with its first hold.
     pub(super) fn insert(&mut self, at: Place<'_>, hold: Hold) -> LockId {
-        let end = hold.over_at();
         let id = self.table.insert(at.db, at.key, hold);
-        self.deadlines.set(id.slot(), end, &mut self.table);
+        self.queue(BootTime::default(), id);
         id
     }
 

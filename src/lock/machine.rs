@@ -7,7 +7,7 @@
 use super::deadlines::DeadlineQueue;
 use super::effect::{Effect, News};
 use super::event::{Answer, Event, Extension, Patience, Place};
-use super::holders::{Hold, Tolerance};
+use super::holders::{CoolingNews, Hold, Tolerance};
 use super::line::Lines;
 use super::slots::Slot;
 use super::table::{ClientId, Lock, LockId, Table};
@@ -108,7 +108,11 @@ impl Locks {
                 delay,
             } => {
                 let deadline = lease.map_or(now, |ttl| now.after(ttl));
-                let hold = Hold::unbound(owner, (token, deadline), tolerates, delay);
+                let mut hold = Hold::unbound(owner, (token, deadline), tolerates, delay);
+                if lease.is_none() {
+                    // Who says so knows it already.
+                    hold.cooling = CoolingNews::Said;
+                }
                 self.apply_grant(now, at, hold, effects)
             }
             Event::ApplyEnd { at, owner, token } => self.apply_end(now, at, owner, token, effects),

@@ -69,15 +69,16 @@ impl Locks {
         if lock.holders.count(now) == 0 {
             return self.end(id, effects);
         }
-        if lock.holders.has_over() {
+        let has_news = lock.holders.has_news(now);
+        if has_news {
             effects.push(Effect::Look {
                 db: lock.db,
                 key: lock.key.clone(),
             });
         }
-        // What is over is seen to by whoever looks; if that may not be now, again soon.
+        // News are seen to by whoever looks; if that may not be now, again soon.
         let mut end = lock.holders.next_end().unwrap_or(now);
-        if lock.holders.has_over() {
+        if has_news {
             end = end.min(now.after_delay(LOOK_AGAIN));
         }
         self.deadlines.set(id.slot(), end, &mut self.table);
@@ -100,7 +101,7 @@ impl Locks {
         let is_known = self
             .hold((id, hold.token))
             .is_some_and(|it| it.owner == hold.owner);
-        if !is_known {
+        if !is_known || !hold.is_live(now) {
             effects.push(Effect::Signal);
         }
         if hold.tolerates == Tolerance::ALONE {

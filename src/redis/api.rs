@@ -324,6 +324,15 @@ impl<'call> Context<'call> {
 
     /// Tells log and replicas of a hold whose lease has `ttl` left.
     pub(super) fn replicate_grant(self, name: Name<'_>, hold: &Hold, ttl: Ttl) {
+        self.replicate_hold(name, hold, (ttl.as_ms(), hold.delay.as_ms()));
+    }
+
+    /// Tells log and replicas of a hold that cools for as long as `left`.
+    pub(super) fn replicate_cooling(self, name: Name<'_>, hold: &Hold, left: Ttl) {
+        self.replicate_hold(name, hold, (0, left.as_ms()));
+    }
+
+    fn replicate_hold(self, name: Name<'_>, hold: &Hold, (left_ms, delay_ms): (u64, u64)) {
         if !audience::is_there() {
             return;
         }
@@ -338,9 +347,9 @@ impl<'call> Context<'call> {
                 hold.owner.as_ptr().cast::<c_char>(),
                 hold.owner.len(),
                 long(hold.token.get()),
-                long(ttl.as_ms()),
+                long(left_ms),
                 long(hold.tolerates.to_number()),
-                long(hold.delay.as_ms()),
+                long(delay_ms),
             );
         }
     }

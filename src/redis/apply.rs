@@ -26,6 +26,12 @@ pub(super) fn to_open_key(
                     ctx.replicate_grant(name, hold, ttl);
                 }
             }),
+            Effect::Cool { lock, token, left } => state::with(|shell| {
+                let lock = shell.locks.lock(lock);
+                if let Some(hold) = lock.and_then(|lock| lock.holders.with_token(token)) {
+                    ctx.replicate_cooling(name, hold, left);
+                }
+            }),
             Effect::End { owner, token } => ctx.replicate_end(name, &owner, token),
             Effect::Delete { .. } => {
                 key.delete();
@@ -50,7 +56,7 @@ pub(super) fn without_telling(
 ) {
     for effect in effects.drain(..) {
         match effect {
-            Effect::Cover(_) | Effect::Grant { .. } | Effect::End { .. } => {}
+            Effect::Cover(_) | Effect::Grant { .. } | Effect::Cool { .. } | Effect::End { .. } => {}
             Effect::Store(lock) => store(key, lock),
             Effect::Delete { .. } => {
                 key.delete();
@@ -79,6 +85,7 @@ pub(super) fn in_background(ctx: Context<'_>, effects: &mut Vec<Effect>) {
             Effect::Cover(_)
             | Effect::Store(_)
             | Effect::Grant { .. }
+            | Effect::Cool { .. }
             | Effect::End { .. }
             | Effect::Signal => unreachable!("nobody is granted in the background"),
         }

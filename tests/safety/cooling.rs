@@ -73,13 +73,30 @@ fn a_hold_that_cools_counts_against_its_own_owner() {
     assert_eq!(told(&mut server), [(ticket, News::Granted(token(2)))]);
 }
 
+/// What is sent when a hold with token 1 cools for so long.
+fn cooling(owner: &[u8], tolerates: Tolerance, left_ms: u64) -> Sent {
+    Sent::Cooling {
+        at: (0, KEY.to_vec()),
+        owner: owner.to_vec(),
+        token: token(1),
+        tolerates,
+        left: ttl(left_ms),
+    }
+}
+
 #[test]
-fn nothing_is_said_when_a_hold_begins_to_cool() {
+fn that_a_hold_begins_to_cool_is_said_once() {
     let mut server = Server::new();
     tries_with_delay(&mut server, b"ann", ALONE);
     tries_with_delay(&mut server, b"ann", ALONE);
     server.advance_ms(30);
-    assert_eq!(server.sweep(9), []);
+    server.sent.clear();
+    let look = Effect::Look {
+        db: 0,
+        key: KEY.into(),
+    };
+    assert_eq!(server.sweep(9), [look]);
+    assert_eq!(server.sent, [cooling(b"ann", ALONE, 20)]);
     server.advance_ns(19_999_999);
     assert_eq!(server.sweep(9), []);
     let lock = server.handle(KEY);
@@ -99,8 +116,10 @@ fn a_hold_cools_among_others_and_its_end_is_said_once() {
     for _ in 0..3 {
         server.advance_ms(9);
         server.turn();
-        assert_eq!((told(&mut server), &server.sent[..]), (vec![], &[][..]));
+        assert_eq!(told(&mut server), []);
     }
+    assert_eq!(server.sent, [cooling(b"ann", limit(2), 12)]);
+    server.sent.clear();
     server.advance_ms(3);
     server.turn();
     assert_eq!(told(&mut server), [(eve, News::Granted(token(3)))]);
@@ -113,6 +132,33 @@ fn a_hold_cools_among_others_and_its_end_is_said_once() {
     assert_eq!(server.sent.len(), 2);
     server.turn();
     assert_eq!(server.sent.len(), 2);
+}
+
+/// What a master knew to be dead is dead wherever its stream or its log arrives.
+#[test]
+fn a_session_that_died_is_dead_for_replicas_too() {
+    for tolerates in [ALONE, ANY] {
+        let mut master = Server::new();
+        let bound = Request {
+            session: client(7),
+            ..with_delay(b"ann", tolerates)
+        };
+        master.ask(KEY, bound);
+        master.advance_ms(5);
+        master.silently(Event::SessionEnded(client(7).expect("a number")));
+        master.turn();
+        assert_eq!(master.fence(KEY, None), Answer::NoToken);
+        let mut replica = Server::new();
+        for sent in std::mem::take(&mut master.sent) {
+            replica.apply(&sent);
+        }
+        assert_eq!(replica.fence(KEY, None), Answer::NoToken);
+        replica.open_term(wall(0));
+        replica.advance_ms(19);
+        assert_eq!(tries(&mut replica, b"eve", ALONE).0, Answer::NoToken);
+        replica.advance_ms(1);
+        assert_eq!(tries(&mut replica, b"eve", ALONE).0, yes(2));
+    }
 }
 
 #[test]
@@ -338,7 +384,18 @@ fn under_a_limit_an_owner_holds_anew_while_its_earlier_hold_cools() {
     let lock = server.handle(KEY);
     assert_eq!(
         (answer, effects),
-        (yes(2), vec![grant(lock, 2, 30), Effect::Signal])
+        (
+            yes(2),
+            vec![
+                Effect::Cool {
+                    lock,
+                    token: token(1),
+                    left: ttl(15),
+                },
+                grant(lock, 2, 30),
+                Effect::Signal,
+            ]
+        )
     );
     assert_eq!(tries(&mut server, b"bob", limit(2)).0, Answer::NoToken);
     server.advance_ms(15);
@@ -485,7 +542,11 @@ fn a_replica_and_a_promoted_one_let_a_hold_cool() {
     replica.advance_ms(15);
     let lock = replica.handle(KEY);
     replica.turn();
-    assert!(matches!(&replica.sent[..], [Sent::End { owner, .. }] if owner == b"ann"));
+    let [Sent::Cooling { owner: cools, .. }, Sent::End { owner: ended, .. }] = &replica.sent[..]
+    else {
+        panic!("{:?}", replica.sent);
+    };
+    assert_eq!((&cools[..], &ended[..]), (&b"bob"[..], &b"ann"[..]));
     assert_eq!(replica.fence(KEY, None), Answer::NoToken);
     replica.advance_ms(20);
     assert_eq!(replica.sweep(9), [delete(0, KEY, lock)]);

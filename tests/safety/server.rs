@@ -31,6 +31,13 @@ pub(crate) enum Sent {
         tolerates: Tolerance,
         delay: Delay,
     },
+    Cooling {
+        at: (u32, Vec<u8>),
+        owner: Vec<u8>,
+        token: Token,
+        tolerates: Tolerance,
+        left: Ttl,
+    },
     End {
         at: (u32, Vec<u8>),
         owner: Vec<u8>,
@@ -345,6 +352,17 @@ impl Server {
                     delay: hold.delay,
                 });
             }
+            Effect::Cool { lock, token, left } => {
+                let lock = self.locks.lock(*lock).expect("what cools is there");
+                let hold = lock.holders.with_token(*token).expect("it cools");
+                self.sent.push(Sent::Cooling {
+                    at: place(),
+                    owner: hold.owner.to_vec(),
+                    token: hold.token,
+                    tolerates: hold.tolerates,
+                    left: *left,
+                });
+            }
             Effect::End { owner, token } => self.sent.push(Sent::End {
                 at: place(),
                 owner: owner.to_vec(),
@@ -504,6 +522,23 @@ impl Server {
                     lease: Some(*ttl),
                     tolerates: *tolerates,
                     delay: *delay,
+                };
+                self.apply_hold(key, hold);
+            }
+            Sent::Cooling {
+                at: (db, key),
+                owner,
+                token,
+                tolerates,
+                left,
+            } => {
+                self.db = *db;
+                let hold = StoredHold {
+                    owner,
+                    token: *token,
+                    lease: None,
+                    tolerates: *tolerates,
+                    delay: (*left).into(),
                 };
                 self.apply_hold(key, hold);
             }

@@ -10,14 +10,8 @@ use proptest::prelude::*;
 use std::collections::{HashMap, HashSet};
 
 fn insert(table: &mut Table, db: u32, number: u64) -> LockId {
-    let hold = Hold {
-        owner: b"ann"[..].into(),
-        token: token(number),
-        deadline: BootTime::from_ns(number),
-        session: None,
-        tolerates: Tolerance::ALONE,
-        delay: Delay::NONE,
-    };
+    let lease = (token(number), BootTime::from_ns(number));
+    let hold = Hold::unbound(b"ann", lease, Tolerance::ALONE, Delay::NONE);
     table.insert(db, b"lock", hold)
 }
 
