@@ -181,3 +181,20 @@ fn a_waiter_that_joins_changes_nothing_and_one_that_is_granted_does() {
     let next = waiter.expect("it waits").token();
     assert_eq!(follow(&mut client, next, |_| {}), Outcome::Done);
 }
+
+/// A lapse that is followed by cooling is one, too: the token is not live.
+#[test]
+fn a_lease_that_ends_and_cools_between_any_two_steps_leaves_nothing_written() {
+    for at in 0..STEPS {
+        let server = Server::start();
+        let (mut client, mut other) = (server.client(), server.client());
+        let token = client.number("LOCK.ACQUIRE lock me 300 DELAY 600000");
+        let outcome = follow(&mut client, token, |step| {
+            if step == at {
+                eventually("it cools", || (!other.is_live("lock", token)).then_some(()));
+            }
+        });
+        assert_ne!(outcome, Outcome::Done, "in front of step {at}");
+        assert_eq!(other.number("EXISTS one two"), 0);
+    }
+}

@@ -29,6 +29,7 @@ mod lines_model;
 mod model;
 mod random_steps;
 mod replay;
+mod sent;
 mod server;
 mod values;
 mod waiting;

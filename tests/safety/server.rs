@@ -7,48 +7,17 @@
 
 use crate::lock::holders::StoredHold;
 use crate::lock::slots::Slot;
-use crate::lock::token::Cover;
 use crate::lock::{
     Answer, BootTime, ClientId, Delay, Effect, Event, Extension, LockId, Locks, News, Patience,
     Place, TicketId, Token, Tolerance, Ttl, WallTime,
 };
+pub(crate) use crate::sent::Sent;
 use crate::values::ttl;
 pub(crate) use crate::values::Request;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many databases there are.
 pub(crate) const DBS: u32 = 3;
-
-/// What log and replicas are sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    Cover(Cover),
-    Grant {
-        at: (u32, Vec<u8>),
-        owner: Vec<u8>,
-        token: Token,
-        ttl: Ttl,
-        tolerates: Tolerance,
-        delay: Delay,
-    },
-    Cooling {
-        at: (u32, Vec<u8>),
-        owner: Vec<u8>,
-        token: Token,
-        tolerates: Tolerance,
-        left: Ttl,
-    },
-    End {
-        at: (u32, Vec<u8>),
-        owner: Vec<u8>,
-        token: Token,
-    },
-    Deleted(u32, Vec<u8>),
-    Renamed(u32, Vec<u8>, Vec<u8>),
-    Moved(u32, Vec<u8>, u32),
-    Swapped([u32; 2]),
-    Flushed(Option<u32>),
-}
 
 /// How much is done between two commands, and what the server lets be done.
 #[derive(Clone, Copy, Debug)]

@@ -15,4 +15,5 @@ mod holding;
 mod in_line;
 mod keeping;
 mod replicas;
+mod session_ends;
 mod stream;
