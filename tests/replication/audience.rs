@@ -1,8 +1,7 @@
 //! To build messages for nobody would be a waste, so nothing is sent while nobody
 //! listens. Whoever begins to listen misses nothing all the same.
 
-use super::followers::{catch_up, replica_of};
-use super::support::{eventually, Client, Server};
+use super::support::{catch_up, eventually, replica_of, Client, Server};
 
 fn changes(client: &mut Client) -> i64 {
     client

@@ -1,29 +1,8 @@
 //! Real replicas reach the same holders and tokens, and change nothing by
 //! themselves.
 
-use super::support::{eventually, now, Client, Server};
+use super::support::{catch_up, eventually, now, replica_of, Client, Server};
 use std::time::Duration;
-
-/// A replica of `master` that has caught up.
-pub fn replica_of(master: &Server, settings: &[&str]) -> Server {
-    let replica = Server::with(settings);
-    let mut client = replica.client();
-    client.say(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
-    eventually("the link is up", || {
-        (client.info("master_link_status") == "up").then_some(())
-    });
-    replica
-}
-
-/// Waits until the replica has everything that the master sent.
-pub fn catch_up(master: &mut Client, replica: &mut Client) {
-    let sent = master.info("master_repl_offset");
-    let sent: u64 = sent.parse().expect("a number");
-    eventually("the replica catches up", || {
-        let got: u64 = replica.info("slave_repl_offset").parse().ok()?;
-        (got >= sent).then_some(())
-    });
-}
 
 fn digest(client: &mut Client) -> String {
     client.text("DEBUG DIGEST")

@@ -1,7 +1,6 @@
 //! A replica that becomes master goes on above every token it has heard of.
 
-use super::followers::{catch_up, replica_of};
-use super::support::{eventually, Server};
+use super::support::{catch_up, eventually, replica_of, Server};
 
 #[test]
 fn tokens_rise_across_promotion() {

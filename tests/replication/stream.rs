@@ -1,32 +1,8 @@
 //! The exact stream of what changes something.
 
-use super::support::{Client, Server, Stream};
-
-struct Listening {
-    server: Server,
-    client: Client,
-    stream: Stream,
-}
-
-/// A server whose first token is issued, so that the ceiling is written.
-fn listening() -> Listening {
-    let server = Server::start();
-    let mut client = server.client();
-    client.acquired("warm-up", "x", 60_000);
-    client.release("warm-up", "x");
-    let stream = Stream::of(server.port());
-    Listening {
-        server,
-        client,
-        stream,
-    }
-}
+use super::support::{Listening, Server, Stream};
 
 impl Listening {
-    fn heard(&mut self) -> Vec<String> {
-        self.stream.heard(&mut self.client)
-    }
-
     /// What is heard of one call, with the token it returned put in as `T`.
     fn heard_of(&mut self, line: &str) -> Vec<String> {
         let token = self.client.number_or_nil(line).unwrap_or_default();
@@ -57,14 +33,14 @@ fn the_first_grant_sends_the_ceiling_in_front_in_one_transaction() {
 
 #[test]
 fn a_grant_sends_who_holds_it_with_which_token_for_how_long() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     let heard = on.heard_of("LOCK.ACQUIRE k alice 30000");
     assert_eq!(heard, ["LOCK._GRANT k alice T 30000 1 0"]);
 }
 
 #[test]
 fn a_longer_lease_than_ever_before_sends_the_ceiling_again() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     let heard = on.heard_of("LOCK.ACQUIRE k alice 60001");
     assert_eq!(heard.len(), 4, "{heard:?}");
     assert!(heard[1].starts_with("LOCK._CEILING "), "{heard:?}");
@@ -76,7 +52,7 @@ fn a_longer_lease_than_ever_before_sends_the_ceiling_again() {
 
 #[test]
 fn a_release_sends_del() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     on.client.acquired("k", "alice", 30_000);
     on.heard();
     assert_eq!(on.heard_of("LOCK.RELEASE k alice"), ["DEL k"]);
@@ -84,7 +60,7 @@ fn a_release_sends_del() {
 
 #[test]
 fn a_lease_that_ends_by_itself_sends_del() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     on.client.acquired("k", "alice", 20);
     on.heard();
     let (client, stream) = (&mut on.client, &mut on.stream);
@@ -94,7 +70,7 @@ fn a_lease_that_ends_by_itself_sends_del() {
 
 #[test]
 fn a_moved_lease_is_sent_whole() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     let token = on.client.acquired("k", "alice", 10_000);
     on.heard();
     let grant = |ttl| vec![format!("LOCK._GRANT k alice {token} {ttl} 1 0")];
@@ -106,7 +82,7 @@ fn a_moved_lease_is_sent_whole() {
 
 #[test]
 fn a_raised_token_is_sent_whole() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     let token = on.client.acquired("k", "alice", 10_000);
     on.heard();
     let raised = token + 5;
@@ -118,7 +94,7 @@ fn a_raised_token_is_sent_whole() {
 
 #[test]
 fn a_raise_above_the_ceiling_sends_a_new_ceiling_first() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     let token = on.client.acquired("k", "alice", 10_000);
     on.heard();
     let raised = token + (1 << 20);
@@ -137,7 +113,7 @@ fn a_raise_above_the_ceiling_sends_a_new_ceiling_first() {
 /// grant in the same script finds the old hold.
 #[test]
 fn a_grant_after_an_unswept_lapse_sends_the_end_and_the_grant() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     let token = on.client.acquired("k", "alice", 1);
     on.heard();
     let script = "local t repeat t = redis.call('LOCK.ACQUIRE','k','bob','30000') until t return t";
@@ -163,7 +139,7 @@ fn a_grant_after_an_unswept_lapse_sends_the_end_and_the_grant() {
 
 #[test]
 fn several_commands_in_multi_are_one_transaction() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     on.client.say("MULTI");
     on.client.say("LOCK.ACQUIRE a alice 10000");
     on.client.say("SET b 1");
@@ -178,7 +154,7 @@ fn several_commands_in_multi_are_one_transaction() {
 
 #[test]
 fn a_key_with_a_dead_handle_is_sent_as_del_once() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     on.client.acquired("k", "alice", 30_000);
     on.heard();
     on.client.say("RENAME k x");
@@ -189,7 +165,7 @@ fn a_key_with_a_dead_handle_is_sent_as_del_once() {
 
 #[test]
 fn the_ceiling_is_sent_again_only_when_half_the_reserve_is_used() {
-    let mut on = listening();
+    let mut on = Listening::start(60_000);
     on.client.acquired("k", "alice", 10_000);
     on.heard();
     let script = "for i = 1, tonumber(ARGV[1]) do

@@ -3,15 +3,19 @@
 
 pub mod client;
 pub mod cluster;
+pub mod connections;
 pub mod eventually;
 pub mod process;
+pub mod replica;
 pub mod resp;
 pub mod server;
 pub mod stream;
 pub mod waiter;
 
 pub use client::Client;
+pub use connections::connections_most;
 pub use eventually::{eventually, now, PATIENCE};
+pub use replica::{catch_up, replica_of};
 pub use server::Server;
-pub use stream::Stream;
+pub use stream::{Listening, Stream};
 pub use waiter::{blocked_clients, lets_subscribers_wait, Waiter};

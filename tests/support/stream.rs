@@ -4,7 +4,7 @@
 //! command after that. To know that nothing was sent, a marker is sent behind.
 
 use super::resp::{length, Wire};
-use super::Client;
+use super::{Client, Server};
 
 /// The stream of one server.
 pub struct Stream {
@@ -60,5 +60,34 @@ impl Stream {
                 lines.push(line);
             }
         }
+    }
+}
+
+/// A server and a listener to it.
+pub struct Listening {
+    pub server: Server,
+    pub client: Client,
+    pub stream: Stream,
+}
+
+impl Listening {
+    /// To a server whose first token is issued, for so long a lease, so that the
+    /// ceiling is written.
+    pub fn start(ttl_ms: u64) -> Self {
+        let server = Server::start();
+        let mut client = server.client();
+        client.acquired("warm-up", "x", ttl_ms);
+        client.release("warm-up", "x");
+        let stream = Stream::of(server.port());
+        Self {
+            server,
+            client,
+            stream,
+        }
+    }
+
+    /// What was sent since the last time.
+    pub fn heard(&mut self) -> Lines {
+        self.stream.heard(&mut self.client)
     }
 }

@@ -1,26 +1,7 @@
 //! Replicas know every holder, and one that is promoted goes on with them.
 
 use super::holding::{ask, granted};
-use super::support::{eventually, Client, Server, Waiter};
-
-pub fn replica_of(master: &Server) -> Server {
-    let replica = Server::start();
-    let mut client = replica.client();
-    client.say(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
-    eventually("the link is up", || {
-        (client.info("master_link_status") == "up").then_some(())
-    });
-    replica
-}
-
-/// Waits until the replica has everything that the master sent.
-pub fn catch_up(master: &mut Client, replica: &mut Client) {
-    let sent: u64 = master.info("master_repl_offset").parse().expect("a number");
-    eventually("the replica catches up", || {
-        let got: u64 = replica.info("slave_repl_offset").parse().ok()?;
-        (got >= sent).then_some(())
-    });
-}
+use super::support::{catch_up, eventually, replica_of, Client, Server, Waiter};
 
 fn agree(master: &mut Client, replica: &mut Client) {
     catch_up(master, replica);
@@ -33,7 +14,7 @@ fn a_replica_has_the_digest_of_its_master_after_every_step() {
     let mut on_master = master.client();
     granted(&mut on_master, "early a 600000 SHARED");
     granted(&mut on_master, "early b 600000 SHARED DELAY 5");
-    let mut replica = replica_of(&master);
+    let mut replica = replica_of(&master, &[]);
     let mut on_replica = replica.client();
     agree(&mut on_master, &mut on_replica);
     for line in [
@@ -80,7 +61,7 @@ fn a_replica_has_the_digest_of_its_master_after_every_step() {
 fn a_promoted_replica_goes_on_with_every_holder() {
     let master = Server::start();
     let mut on_master = master.client();
-    let replica = replica_of(&master);
+    let replica = replica_of(&master, &[]);
     let mut on_replica = replica.client();
     let readers = ["a", "b"].map(|it| granted(&mut on_master, &format!("k {it} 600000 SHARED")));
     granted(&mut on_master, "pool a 600000 LIMIT 2");
@@ -100,7 +81,7 @@ fn a_promoted_replica_goes_on_with_every_holder() {
 fn a_hold_that_cools_cools_on_where_its_replica_is_promoted() {
     let mut master = Server::start();
     let mut on_master = master.client();
-    let replica = replica_of(&master);
+    let replica = replica_of(&master, &[]);
     let mut on_replica = replica.client();
     let lost = granted(&mut on_master, "k me 100 DELAY 600000");
     let brief = granted(&mut on_master, "brief me 100 DELAY 1000");

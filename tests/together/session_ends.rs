@@ -2,9 +2,7 @@
 
 use super::holding::{ask, granted};
 use super::keeping::ways;
-use super::replicas::{catch_up, replica_of};
-use super::stream::listening;
-use super::support::{eventually, Server, Waiter};
+use super::support::{catch_up, eventually, replica_of, Listening, Server, Waiter};
 
 /// Nobody may have a token come back to life that was seen to be over.
 #[test]
@@ -31,7 +29,7 @@ fn a_session_that_died_stays_dead_after_a_restart() {
 fn a_session_that_died_stays_dead_where_its_replica_is_promoted() {
     let mut master = Server::start();
     let mut on_master = master.client();
-    let replica = replica_of(&master);
+    let replica = replica_of(&master, &[]);
     let mut on_replica = replica.client();
     let line = "LOCK.ACQUIRE k me 600000 SESSION DELAY 600000";
     let mut holder = Waiter::asks(&master, line);
@@ -49,7 +47,7 @@ fn a_session_that_died_stays_dead_where_its_replica_is_promoted() {
 
 #[test]
 fn a_session_that_died_beside_others_is_sent_as_its_end() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     granted(&mut on.client, "k other 60000 SHARED");
     let mut holder = Waiter::asks(&on.server, "LOCK.ACQUIRE k me 60000 SESSION SHARED");
     let token = holder.token();
@@ -61,7 +59,7 @@ fn a_session_that_died_beside_others_is_sent_as_its_end() {
 /// Nobody else could know that.
 #[test]
 fn that_a_session_died_and_its_hold_cools_is_sent() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     let line = "LOCK.ACQUIRE k me 60000 SESSION DELAY 5000";
     let mut holder = Waiter::asks(&on.server, line);
     let token = holder.token();

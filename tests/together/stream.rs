@@ -2,33 +2,9 @@
 //! line.
 
 use super::holding::{ask, granted};
-use super::support::{eventually, Client, Server, Stream, Waiter};
-
-pub struct Listening {
-    pub server: Server,
-    pub client: Client,
-    stream: Stream,
-}
-
-/// A server whose first token is issued, so that the ceiling is written.
-pub fn listening() -> Listening {
-    let server = Server::start();
-    let mut client = server.client();
-    client.acquired("warm-up", "x", 600_000);
-    client.release("warm-up", "x");
-    let stream = Stream::of(server.port());
-    Listening {
-        server,
-        client,
-        stream,
-    }
-}
+use super::support::{eventually, Listening, Waiter};
 
 impl Listening {
-    pub fn heard(&mut self) -> Vec<String> {
-        self.stream.heard(&mut self.client)
-    }
-
     /// Waits until the first words of these lines, and nothing else, were sent.
     pub fn hears(&mut self, expected: &[String]) {
         let mut all = Vec::new();
@@ -42,7 +18,7 @@ impl Listening {
 
 #[test]
 fn a_grant_says_how_many_it_tolerates_and_how_long_it_cools() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     for (options, numbers) in [
         ("", "1 0"),
         ("SHARED", "0 0"),
@@ -64,7 +40,7 @@ fn a_grant_says_how_many_it_tolerates_and_how_long_it_cools() {
 
 #[test]
 fn each_holder_is_told_of_and_each_end_and_the_last_one_is_del() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     let tokens = ["a", "b", "c"].map(|it| granted(&mut on.client, &format!("k {it} 60000 SHARED")));
     let grant = |owner: &str, token: i64| format!("LOCK._GRANT k {owner} {token} 60000 0 0");
     let [a, b, c] = tokens;
@@ -83,7 +59,7 @@ fn each_holder_is_told_of_and_each_end_and_the_last_one_is_del() {
 
 #[test]
 fn a_lease_that_ends_beside_others_is_sent_as_its_end() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     let brief = granted(&mut on.client, "k brief 30 LIMIT 2");
     let long = granted(&mut on.client, "k long 60000 LIMIT 2");
     let (first, second) = (
@@ -95,7 +71,7 @@ fn a_lease_that_ends_beside_others_is_sent_as_its_end() {
 
 #[test]
 fn a_batch_let_in_is_one_transaction() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     let held = on.client.acquired("k", "w", 60_000);
     let waiters = ["a", "b"].map(|it| {
         let line = format!("LOCK.ACQUIRE k {it} 60000 SHARED BLOCK 0");
@@ -116,7 +92,7 @@ fn a_batch_let_in_is_one_transaction() {
 
 #[test]
 fn del_of_many_is_sent_as_it_came_and_once() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     for owner in ["a", "b"] {
         granted(&mut on.client, &format!("k {owner} 60000 SHARED"));
     }
@@ -127,7 +103,7 @@ fn del_of_many_is_sent_as_it_came_and_once() {
 
 #[test]
 fn that_a_hold_cools_is_sent_and_its_end_is() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     let token = granted(&mut on.client, "k me 20 DELAY 300");
     on.heard();
     eventually("it cools", || {
@@ -143,7 +119,7 @@ fn that_a_hold_cools_is_sent_and_its_end_is() {
 
 #[test]
 fn a_changed_delay_is_sent_whole() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     let token = granted(&mut on.client, "k me 60000 SHARED");
     on.heard();
     on.client.say("LOCK.ACQUIRE k me 1000 SHARED DELAY 700");
@@ -160,7 +136,7 @@ fn a_changed_delay_is_sent_whole() {
 
 #[test]
 fn what_changes_nothing_is_not_sent() {
-    let mut on = listening();
+    let mut on = Listening::start(600_000);
     let a = granted(&mut on.client, "k a 60000 LIMIT 2 DELAY 5");
     granted(&mut on.client, "k b 60000 LIMIT 2");
     let cooling = granted(&mut on.client, "cold me 1 DELAY 600000");

@@ -7,7 +7,7 @@
 
 use super::support::process::cpu_ns;
 use super::support::resp::Wire;
-use super::support::{blocked_clients, eventually, Client, Server};
+use super::support::{blocked_clients, connections_most, eventually, Client, Server};
 use std::collections::VecDeque;
 
 const SHORT: usize = 10;
@@ -18,16 +18,6 @@ const STEPS: usize = 8;
 /// How many times as much the long line may cost. Were every place looked at in a
 /// step, it would be 2.5 to 4.5 times.
 const RATIO_MOST: f64 = 2.0;
-
-/// How many connections this process may open, with some to spare.
-fn connections_most() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    soft.map_or(1_000, |files: usize| files.saturating_sub(500))
-}
 
 /// A connection, and the server's number for it.
 struct Caller {
@@ -157,7 +147,7 @@ type Step = fn(&mut Line, &mut Client);
 fn what_happens_in_a_line_costs_the_same_with_ten_and_with_ten_thousand_in_it() {
     let mut server = Server::with(&["maxclients 20000", "redislock.max-waiters 20000"]);
     let mut client = server.client();
-    let long = LONG.min(connections_most());
+    let long = LONG.min(connections_most(500));
     let mut lines = [("short", SHORT), ("long", long)]
         .map(|(key, length)| Line::form(&server, &mut client, key, length));
     eventually("all are in line", || {

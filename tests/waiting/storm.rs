@@ -2,7 +2,7 @@
 
 use super::support::eventually::within;
 use super::support::resp::Wire;
-use super::support::{blocked_clients, eventually, Client, Server};
+use super::support::{blocked_clients, connections_most, eventually, Client, Server};
 use std::time::Duration;
 
 /// As many as a test process may open connections for, beside everything else.
@@ -24,16 +24,6 @@ fn used(client: &mut Client) -> i64 {
     client.info("used_memory").parse().expect("bytes")
 }
 
-/// How many connections this process may open, with some to spare.
-fn connections_most() -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"));
-    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
-    soft.map_or(1_000, |files: usize| files.saturating_sub(200))
-}
-
 #[test]
 fn in_a_storm_the_order_is_exact_and_nothing_is_left() {
     let seed = std::env::var("LOCK_SEED")
@@ -44,7 +34,7 @@ fn in_a_storm_the_order_is_exact_and_nothing_is_left() {
     let mut numbers = Numbers(seed);
     let mut server = Server::with(&["maxclients 20000", "hz 100"]);
     let mut client = server.client();
-    let waiters = WAITERS.min(connections_most());
+    let waiters = WAITERS.min(connections_most(200));
     client.acquired("k", "holder", 600_000);
     let before = used(&mut client);
 
