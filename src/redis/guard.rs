@@ -71,7 +71,11 @@ fn check_token(ctx: Context<'_>, name: Name<'_>, token: Token) -> Result<(), Err
         at,
         token: Some(token),
     };
-    let answer = state::with(|shell| shell.locks.step(clock::boot(), event, &mut Vec::new()));
+    let now = clock::boot();
+    let answer = state::with(|shell| {
+        shell.saw(now);
+        shell.locks.step(now, event, &mut Vec::new())
+    });
     match answer {
         Answer::Yes => Ok(()),
         _ => Err(Error::Stale(token)),

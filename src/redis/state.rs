@@ -9,7 +9,7 @@ use super::alarm::Alarm;
 use super::blocked::Waiters;
 use super::cluster::MapSafety;
 use crate::lock::slots::Slot;
-use crate::lock::{Effect, Locks, Ttl};
+use crate::lock::{BootTime, Effect, Locks, Ttl};
 use lazy_static::lazy_static;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -81,6 +81,16 @@ pub(super) struct Shell {
     pub(super) slots_open: BTreeSet<Slot>,
     /// Cluster: whether its map may be asked for; asked once.
     pub(super) map_safety: Option<MapSafety>,
+}
+
+impl Shell {
+    /// A command saw this time. If something is due by then, it is seen to in this
+    /// turn of the loop, before the next command of anybody who was told.
+    pub(super) fn saw(&mut self, now: BootTime) {
+        if self.locks.next_deadline().is_some_and(|due| due <= now) {
+            self.attention = Attention::Wanted;
+        }
+    }
 }
 
 impl Default for Shell {
