@@ -6,7 +6,7 @@
 //! ordered so that what can fail comes first: read the words, open the key,
 //! step, carry out, reply.
 
-use super::api::{self, Context, Level, Mode, Name, NotALock};
+use super::api::{self, Context, Key, Level, Mode, Name, NotALock};
 use super::flags::Flags;
 use super::state::{self, Deployment, Role};
 use super::{apply, blocked, clock, guard, keyspace};
@@ -140,6 +140,22 @@ fn check_sender(ctx: Context<'_>, kind: Kind) -> Result<(), Error> {
     }
 }
 
+/// The key and what it holds, if that is a lock or nothing.
+pub(super) fn place<'call>(
+    ctx: Context<'_>,
+    name: Name<'call>,
+    key: &Key<'_>,
+) -> Result<Place<'call>, Error> {
+    match key.lock(keyspace::lock_type()) {
+        Ok(lock) => Ok(Place {
+            db: ctx.db(),
+            key: name.bytes(),
+            lock,
+        }),
+        Err(NotALock) => Err(Error::WrongType),
+    }
+}
+
 fn run_on_key<'call>(
     ctx: Context<'call>,
     kind: Kind,
@@ -151,15 +167,7 @@ fn run_on_key<'call>(
         _ => Mode::Write,
     };
     let key = ctx.open(name, mode);
-    let lock = match key.lock(keyspace::lock_type()) {
-        Ok(lock) => lock,
-        Err(NotALock) => return Err(Error::WrongType),
-    };
-    let at = Place {
-        db: ctx.db(),
-        key: name.bytes(),
-        lock,
-    };
+    let at = place(ctx, name, &key)?;
     let now = clock::boot();
     if kind == Kind::Info {
         let info = state::with(|shell| shell.locks.info(now, at));

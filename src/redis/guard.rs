@@ -5,14 +5,14 @@
 //! replicated. Which keys it will touch is what the whole call says when the server
 //! asks for its keys, so that ACL, cluster and COMMAND GETKEYS know them.
 
-use super::api::{self, server, Context, Name, NotALock};
+use super::api::{self, server, Context, Name};
 use super::call::CallReply;
 use super::state::{self, Role};
-use super::{clock, entry, keyspace, server_commands};
+use super::{clock, entry, server_commands};
 use crate::commands::guard::{is_ours, Verdict};
 use crate::commands::Arguments;
 use crate::error::Error;
-use crate::lock::{Answer, Event, Place, Token};
+use crate::lock::{Answer, Event, Token};
 use redis_module::raw;
 use std::ffi::{c_int, CString};
 
@@ -58,17 +58,8 @@ fn read_token(word: &[u8]) -> Result<Token, Error> {
 
 fn check_token(ctx: Context<'_>, name: Name<'_>, token: Token) -> Result<(), Error> {
     let open = ctx.open(name, api::Mode::Read);
-    let lock = match open.lock(keyspace::lock_type()) {
-        Ok(lock) => lock,
-        Err(NotALock) => return Err(Error::WrongType),
-    };
-    let at = Place {
-        db: ctx.db(),
-        key: name.bytes(),
-        lock,
-    };
     let event = Event::Fence {
-        at,
+        at: entry::place(ctx, name, &open)?,
         token: Some(token),
     };
     let now = clock::boot();
