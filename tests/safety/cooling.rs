@@ -7,12 +7,12 @@ use crate::server::{Outcome, Request, Sent, Server};
 use crate::together::{bare, client, limit, told, tries, waits, yes, ALONE, ANY, KEY};
 use crate::values::{delete, end, grant, token, ttl, wall};
 
-fn delay(ms: u64) -> Delay {
+pub(crate) fn delay(ms: u64) -> Delay {
     Delay::from_ms(ms).expect("a delay within range")
 }
 
 /// A lease of 30 ms, and 20 ms to cool then.
-fn with_delay(owner: &[u8], tolerates: Tolerance) -> Request<'_> {
+pub(crate) fn with_delay(owner: &[u8], tolerates: Tolerance) -> Request<'_> {
     Request {
         tolerates,
         delay: delay(20),
@@ -35,7 +35,7 @@ fn cooled() -> Server {
 }
 
 /// `ann`'s hold is over exactly then, and the next in line is granted.
-fn is_over_at(server: &mut Server, ms: u64) {
+pub(crate) fn is_over_at(server: &mut Server, ms: u64) {
     let bob = waits(server, b"bob", ALONE);
     server.advance_ns(ms * 1_000_000 - 1);
     server.turn();
@@ -132,34 +132,6 @@ fn a_hold_cools_among_others_and_its_end_is_said_once() {
     assert_eq!(server.sent.len(), 2);
     server.turn();
     assert_eq!(server.sent.len(), 2);
-}
-
-/// What a master knew to be dead is dead wherever its stream or its log arrives.
-#[test]
-fn a_session_that_died_is_dead_for_replicas_too() {
-    for tolerates in [ALONE, ANY] {
-        let mut master = Server::new();
-        let bound = Request {
-            session: client(7),
-            ..with_delay(b"ann", tolerates)
-        };
-        master.ask(KEY, bound);
-        master.advance_ms(5);
-        master.silently(Event::SessionEnded(client(7).expect("a number")));
-        master.turn();
-        assert_eq!(master.fence(KEY, None), Answer::NoToken);
-        let mut replica = Server::new();
-        for sent in std::mem::take(&mut master.sent) {
-            replica.apply(&sent);
-        }
-        assert_eq!(replica.fence(KEY, None), Answer::NoToken);
-        replica.open_term(wall(0));
-        replica.advance_ms(19);
-        assert_eq!(tries(&mut replica, b"eve", ALONE).0, Answer::NoToken);
-        replica.advance_ms(1);
-        let (answer, _) = tries(&mut replica, b"eve", ALONE);
-        assert!(matches!(answer, Answer::Token(_)), "{answer:?}");
-    }
 }
 
 #[test]

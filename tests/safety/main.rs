@@ -52,6 +52,7 @@ mod tokens;
 
 /// Several holders.
 mod cooling;
+mod cooling_heard;
 mod costs;
 mod partings;
 mod together;
