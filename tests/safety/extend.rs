@@ -77,6 +77,10 @@ fn with_a_token_only_the_hold_with_that_token_is_extended() {
     assert_eq!(effects, [first_cover(40), grant(lock, 1, 40)]);
     let other = server.extend_with(b"lock", b"bob", 50, right);
     assert_eq!(other, (Answer::No, vec![]));
+    // The token that it had before it was raised is not its token, either.
+    raise(&mut server, 30, 100);
+    let late = server.extend_with(b"lock", b"ann", 50, right);
+    assert_eq!(late, (Answer::No, vec![]));
 }
 
 #[test]
