@@ -181,8 +181,7 @@ fn run_on_key<'call>(
         }
         let mut effects = std::mem::take(&mut shell.effects);
         let event = request.into_event(at, &circumstances);
-        let answer = event.map(|event| shell.locks.step(now, event, &mut effects));
-        shell.saw(now);
+        let answer = event.map(|event| shell.step(now, event, &mut effects));
         (answer, effects)
     });
     let reply = answer.map_or(Err(Error::Internal), commands::reply);

@@ -62,11 +62,7 @@ fn check_token(ctx: Context<'_>, name: Name<'_>, token: Token) -> Result<(), Err
         at: entry::place(ctx, name, &open)?,
         token: Some(token),
     };
-    let now = clock::boot();
-    let answer = state::with(|shell| {
-        shell.saw(now);
-        shell.locks.step(now, event, &mut Vec::new())
-    });
+    let answer = state::with(|shell| shell.step(clock::boot(), event, &mut Vec::new()));
     match answer {
         Answer::Yes => Ok(()),
         _ => Err(Error::Stale(token)),

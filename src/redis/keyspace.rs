@@ -123,7 +123,7 @@ fn end_lock(value: *const c_void) {
         let event = Event::Unlinked {
             lock: handle(value.cast_mut()),
         };
-        state::with(|shell| shell.locks.step(clock::boot(), event, &mut Vec::new()));
+        state::with(|shell| shell.step(clock::boot(), event, &mut Vec::new()));
     });
 }
 

@@ -9,7 +9,7 @@ use super::alarm::Alarm;
 use super::blocked::Waiters;
 use super::cluster::MapSafety;
 use crate::lock::slots::Slot;
-use crate::lock::{BootTime, Effect, Locks, Ttl};
+use crate::lock::{Answer, BootTime, Effect, Event, Locks, Ttl};
 use lazy_static::lazy_static;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
@@ -83,16 +83,6 @@ pub(super) struct Shell {
     pub(super) map_safety: Option<MapSafety>,
 }
 
-impl Shell {
-    /// A command saw this time. If something is due by then, it is seen to in this
-    /// turn of the loop, before the next command of anybody who was told.
-    pub(super) fn saw(&mut self, now: BootTime) {
-        if self.locks.next_deadline().is_some_and(|due| due <= now) {
-            self.attention = Attention::Wanted;
-        }
-    }
-}
-
 impl Default for Shell {
     fn default() -> Self {
         Self {
@@ -112,6 +102,27 @@ impl Default for Shell {
             slots_open: BTreeSet::new(),
             map_safety: None,
         }
+    }
+}
+
+impl Shell {
+    /// Lets `event` happen in the middle of a command. Whoever it leaves next in line
+    /// for a lock that may be free is looked at as soon as the command is over; so is
+    /// what is late by the time that the command saw, before the next command of
+    /// anybody who was told of it.
+    pub(super) fn step(
+        &mut self,
+        now: BootTime,
+        event: Event<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Answer {
+        let ready_before = self.locks.lines_ready();
+        let answer = self.locks.step(now, event, effects);
+        let is_late = self.locks.next_deadline().is_some_and(|due| due <= now);
+        if is_late || self.locks.lines_ready() > ready_before {
+            self.attention = Attention::Wanted;
+        }
+        answer
     }
 }
 

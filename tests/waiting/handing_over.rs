@@ -69,6 +69,53 @@ fn every_forced_break_grants_the_head_of_the_line() {
     }
 }
 
+/// Cron comes once a second here, and must not be what the line waits for.
+#[test]
+fn the_next_in_line_is_granted_before_the_command_after_the_break() {
+    let breaks: [&[&str]; 6] = [
+        &["DEL k"],
+        &["UNLINK k"],
+        &["FLUSHALL"],
+        &["RENAME k x"],
+        &["SWAPDB 0 1"],
+        &["SET k x", "DEL k"],
+    ];
+    for steps in breaks {
+        for delay in ["", " DELAY 60000"] {
+            let server = Server::with(&["hz 1"]);
+            let mut client = server.client();
+            let old = client.number(&format!("LOCK.ACQUIRE k holder 60000{delay}"));
+            let mut next = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k a 60000 BLOCK 0");
+            client.say("MULTI");
+            for step in steps {
+                client.say(step);
+            }
+            client.say("EXEC");
+            let seen = client.number("LOCK.FENCE k");
+            assert_ne!(seen, old, "{steps:?}");
+            assert_eq!(seen, next.token(), "{steps:?}");
+        }
+    }
+}
+
+#[test]
+fn who_stood_behind_one_that_left_the_line_is_granted_before_the_next_command() {
+    let server = Server::with(&["hz 1"]);
+    let mut client = server.client();
+    for round in 0..4 {
+        let key = format!("k{round}");
+        client.say(&format!("LOCK.ACQUIRE {key} reader 60000 SHARED"));
+        let writer = format!("LOCK.ACQUIRE {key} writer 60000 BLOCK 0");
+        let _writer = Waiter::joins(&server, &mut client, &writer);
+        let reader = format!("LOCK.ACQUIRE {key} other 60000 SHARED BLOCK 0");
+        let mut reader = Waiter::joins(&server, &mut client, &reader);
+        assert_eq!(client.release(&key, "writer"), 0);
+        let extended = client.number(&format!("LOCK.EXTEND {key} other 60000"));
+        assert_eq!(extended, 1, "round {round}");
+        reader.token();
+    }
+}
+
 #[test]
 fn a_lease_that_ends_grants_the_head_of_the_line() {
     let server = Server::start();
