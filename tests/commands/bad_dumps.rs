@@ -128,8 +128,9 @@ fn a_payload_cut_short_makes_no_hold() {
     let value = forgery.value.clone();
     let cuts = 0..value.len();
     let taken = cuts.filter(|&length| forgery.restores(&value[..length]));
-    // Where two bytes are missing, the two of the version stand in for them.
-    assert!(taken.count() <= 1);
+    // Where bytes are missing, those behind stand in for them: the two of the version,
+    // which do, and the first of the checksum, which does if it happens to be zero.
+    assert!(taken.count() <= 3);
     forgery.assert_unharmed();
 }
 
