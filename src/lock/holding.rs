@@ -87,8 +87,8 @@ impl Locks {
         Some((id, token))
     }
 
-    /// Grants the lock to the heads of its line, as long as it admits them. The
-    /// caller signals the change; whether there was one.
+    /// Grants the lock to the heads of its line, as long as it admits them. Who
+    /// is to hear of it is added to `told`; the caller signals the change.
     pub(super) fn let_in(
         &mut self,
         now: BootTime,
@@ -182,6 +182,9 @@ impl Locks {
         let Some(lock) = self.table.get_mut(id) else {
             return;
         };
+        if !lock.holders.has_news(now) {
+            return;
+        }
         for token in lock.holders.take_cooling(now) {
             let over_at = lock.holders.with_token(token).map(Hold::over_at);
             effects.push(Effect::Cool {

@@ -202,20 +202,12 @@ fn calls(key: &str) -> [String; 7] {
     ]
 }
 
-fn user(server: &Server, rules: &str) -> Client {
-    let mut admin = server.client();
-    admin.say(&format!("ACL SETUSER somebody reset on nopass {rules}"));
-    let mut client = server.client();
-    client.say("AUTH somebody any");
-    client
-}
-
 #[test]
 fn a_user_reaches_the_locks_of_its_own_keys_only() {
     let server = Server::start();
     let mut admin = server.client();
     let token = admin.acquired("b:1", "me", 60_000);
-    let mut client = user(&server, "~a:* +@all");
+    let mut client = server.user("~a:* +@all");
     for line in calls("b:1") {
         let error = client.error_of(&line);
         assert!(error.starts_with("NOPERM "), "{line}: {error}");
@@ -231,7 +223,7 @@ fn a_user_who_may_only_read_a_key_may_only_fence_and_see_it() {
     let server = Server::start();
     let mut admin = server.client();
     let token = admin.acquired("a:1", "me", 60_000);
-    let mut client = user(&server, "%R~a:* +@all");
+    let mut client = server.user("%R~a:* +@all");
     assert_eq!(client.fence("a:1"), Some(token));
     for line in calls("a:1") {
         if !line.starts_with("LOCK.FENCE") && !line.starts_with("LOCK.INFO") {
@@ -246,11 +238,11 @@ fn a_user_who_may_only_read_a_key_may_only_fence_and_see_it() {
 fn a_user_without_leave_to_write_cannot_take_a_lock() {
     let server = Server::start();
     for rules in ["~* +@read", "~* +lock.fence", "~* +get"] {
-        let mut client = user(&server, rules);
+        let mut client = server.user(rules);
         let error = client.error_of("LOCK.ACQUIRE lock me 1000");
         assert!(error.starts_with("NOPERM "), "{rules}: {error}");
     }
-    let mut client = user(&server, "~* +lock.acquire");
+    let mut client = server.user("~* +lock.acquire");
     client.acquired("lock", "me", 60_000);
     let error = client.error_of("LOCK.RELEASE lock me");
     assert!(error.starts_with("NOPERM "), "{error}");
@@ -259,7 +251,7 @@ fn a_user_without_leave_to_write_cannot_take_a_lock() {
 #[test]
 fn no_user_may_send_effects() {
     let server = Server::start();
-    let mut client = user(&server, "~* +@all");
+    let mut client = server.user("~* +@all");
     for line in [
         "LOCK._GRANT lock me 5 1000 1 0",
         "LOCK._END lock me 5",

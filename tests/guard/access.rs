@@ -55,14 +55,6 @@ fn is_denied(error: &str) -> bool {
     error.starts_with("NOPERM ") || error.contains("acl verification failed")
 }
 
-fn user(server: &Server, rules: &str) -> Client {
-    let mut admin = server.client();
-    admin.say(&format!("ACL SETUSER somebody reset on nopass {rules}"));
-    let mut client = server.client();
-    client.say("AUTH somebody any");
-    client
-}
-
 /// Each call on each pair of keys: what is let in with the guard is let in without
 /// it, and the other way round. How many were let in, and how many not.
 fn agrees(server: &Server, client: &mut Client, lock: &str, keys: &[&str]) -> (usize, usize) {
@@ -93,7 +85,7 @@ fn agrees(server: &Server, client: &mut Client, lock: &str, keys: &[&str]) -> (u
 #[test]
 fn a_user_with_keys_of_its_own_reaches_no_others() {
     let server = Server::start();
-    let mut client = user(&server, "~a:* +@all");
+    let mut client = server.user("~a:* +@all");
     let (inside, outside) = agrees(&server, &mut client, "a:lock", &["a:1", "b:1", "a:2"]);
     assert!(inside > 50 && outside > 50, "{inside}, {outside}");
 }
@@ -101,7 +93,7 @@ fn a_user_with_keys_of_its_own_reaches_no_others() {
 #[test]
 fn a_user_who_may_not_reach_the_lock_guards_nothing_with_it() {
     let server = Server::start();
-    let mut client = user(&server, "~a:* +@all");
+    let mut client = server.user("~a:* +@all");
     let mut admin = server.client();
     let token = admin.acquired("b:lock", "me", 600_000);
     for inner in ["SET a:1 v", "GET a:1", "NOTHING", "DEL b:lock", "LOCK.HELP"] {
@@ -116,7 +108,7 @@ fn a_user_who_may_guard_runs_no_command_that_it_may_not_run() {
     let server = Server::start();
     let mut admin = server.client();
     let token = admin.acquired("lock", "me", 600_000);
-    let mut client = user(&server, "~* +lock.guard +get +object|encoding");
+    let mut client = server.user("~* +lock.guard +get +object|encoding");
     admin.say("SET k v");
     assert_eq!(client.text(&format!("LOCK.GUARD lock {token} GET k")), "v");
     client.say(&format!("LOCK.GUARD lock {token} OBJECT ENCODING k"));
@@ -138,7 +130,7 @@ fn a_user_who_may_guard_runs_no_command_that_it_may_not_run() {
     let keys = ["k", "l"];
     let (inside, outside) = agrees(&server, &mut client, "other", &keys);
     assert!(inside > 0 && outside > inside, "{inside}, {outside}");
-    let mut client = user(&server, "~* +@all -lock.guard");
+    let mut client = server.user("~* +@all -lock.guard");
     let error = client.error_of(&format!("LOCK.GUARD lock {token} GET k"));
     assert!(error.starts_with("NOPERM "), "{error}");
 }
@@ -146,7 +138,7 @@ fn a_user_who_may_guard_runs_no_command_that_it_may_not_run() {
 #[test]
 fn a_user_who_may_read_some_keys_and_write_others_does_no_more_through_the_guard() {
     let server = Server::start();
-    let mut client = user(&server, "%R~r:* %W~w:* +@all");
+    let mut client = server.user("%R~r:* %W~w:* +@all");
     let keys = ["r:1", "w:1", "o:1", "r:2"];
     let (inside, outside) = agrees(&server, &mut client, "r:lock", &keys);
     assert!(inside > 30 && outside > 100, "{inside}, {outside}");
@@ -160,7 +152,7 @@ fn a_user_who_may_read_some_keys_and_write_others_does_no_more_through_the_guard
 #[test]
 fn selectors_are_kept_too() {
     let server = Server::start();
-    let mut client = user(&server, "+lock.guard ~lock (+get ~a:*) (+set ~b:*)");
+    let mut client = server.user("+lock.guard ~lock (+get ~a:*) (+set ~b:*)");
     let mut admin = server.client();
     let token = admin.acquired("lock", "me", 600_000);
     for call in ["GET a:1", "SET b:1 v", "GET b:1", "SET a:1 v", "GET c:1"] {
@@ -175,7 +167,7 @@ fn selectors_are_kept_too() {
 #[test]
 fn scripts_and_transactions_are_no_way_around() {
     let server = Server::start();
-    let mut client = user(&server, "~a:* +@all -set");
+    let mut client = server.user("~a:* +@all -set");
     let mut admin = server.client();
     let token = admin.acquired("a:lock", "me", 600_000).to_string();
     let script = "return redis.call('LOCK.GUARD', KEYS[1], ARGV[1], 'APPEND', ARGV[2], 'x')";

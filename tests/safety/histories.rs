@@ -88,38 +88,7 @@ impl Run {
     }
 
     fn force(&mut self, force: Force) {
-        let Self { server, model } = self;
-        match force {
-            Force::Del { at } => {
-                server.db = at.db;
-                server.del(at.key.as_bytes());
-                model.end(at);
-            }
-            Force::Rename { at, to } => {
-                server.db = at.db;
-                if server.rename(at.key.as_bytes(), to.as_bytes()) && at.key != to {
-                    model.end(at);
-                    model.end(Spot { key: to, ..at });
-                }
-            }
-            Force::Move { at, to } => {
-                server.db = at.db;
-                if server.move_to(at.key.as_bytes(), to) {
-                    model.end(at);
-                }
-            }
-            Force::Swap { one, other } => {
-                server.swap_dbs(one, other);
-                if one != other {
-                    model.end_all(Some(one));
-                    model.end_all(Some(other));
-                }
-            }
-            Force::Flush { db } => {
-                server.flush(db);
-                model.end_all(db);
-            }
-        }
+        force.carry_out(&mut self.server, &mut self.model);
     }
 
     /// After everything is tidied up, there are the keys that are held and no

@@ -8,13 +8,23 @@ use crate::lock::record::{decode, encode, VERSION};
 use crate::lock::slots::Slot;
 use crate::lock::{Answer, BootTime, ClientId, Delay, Event, Extension, LockId, News, Patience};
 use crate::lock::{TicketId, Tolerance};
-use crate::random_steps::{Force, Spot, DBS_USED};
+use crate::random_steps::{Force, Forced, Spot, DBS_USED};
 use crate::replay;
 use crate::server::{Request, Server, Slices};
 use crate::values::{token, wall};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+
+impl Forced for Model {
+    fn end(&mut self, at: Spot) {
+        self.end(at);
+    }
+
+    fn end_all(&mut self, db: Option<u32>) {
+        self.end_all(db);
+    }
+}
 
 /// A connection, and how far it has come.
 #[derive(Clone, Copy, Debug)]
@@ -289,38 +299,7 @@ impl Run {
     }
 
     fn force(&mut self, force: Force) {
-        let Self { server, model, .. } = self;
-        match force {
-            Force::Del { at } => {
-                server.db = at.db;
-                server.del(at.key.as_bytes());
-                model.end(at);
-            }
-            Force::Rename { at, to } => {
-                server.db = at.db;
-                if server.rename(at.key.as_bytes(), to.as_bytes()) && at.key != to {
-                    model.end(at);
-                    model.end(Spot { key: to, ..at });
-                }
-            }
-            Force::Move { at, to } => {
-                server.db = at.db;
-                if server.move_to(at.key.as_bytes(), to) {
-                    model.end(at);
-                }
-            }
-            Force::Swap { one, other } => {
-                server.swap_dbs(one, other);
-                if one != other {
-                    model.end_all(Some(one));
-                    model.end_all(Some(other));
-                }
-            }
-            Force::Flush { db } => {
-                server.flush(db);
-                model.end_all(db);
-            }
-        }
+        force.carry_out(&mut self.server, &mut self.model);
     }
 
     pub(crate) fn turn(&mut self, slices: Slices) {

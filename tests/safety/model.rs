@@ -3,7 +3,7 @@
 //! counter. Of tokens it knows only that each must be above all before.
 
 use crate::lock::Answer;
-use crate::random_steps::Spot;
+use crate::random_steps::{Forced, Spot};
 use crate::values::token;
 
 /// A hold, as long as nobody ended it; its lease may be over.
@@ -182,5 +182,15 @@ impl Model {
     /// As [`Model::end`], for all keys of a database or of all.
     pub(crate) fn end_all(&mut self, db: Option<u32>) {
         self.holds.retain(|hold| db.is_some_and(|db| db != hold.db));
+    }
+}
+
+impl Forced for Model {
+    fn end(&mut self, at: Spot) {
+        self.end(at);
+    }
+
+    fn end_all(&mut self, db: Option<u32>) {
+        self.end_all(db);
     }
 }

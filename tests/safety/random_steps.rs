@@ -60,6 +60,51 @@ pub(crate) enum Force {
     Flush { db: Option<u32> },
 }
 
+/// A model, as far as it is told of what is forced.
+pub(crate) trait Forced {
+    /// Whatever was held there is not any more.
+    fn end(&mut self, at: Spot);
+    /// The same for all keys of a database, or of all.
+    fn end_all(&mut self, db: Option<u32>);
+}
+
+impl Force {
+    /// Lets it happen to the server, and tells the model.
+    pub(crate) fn carry_out(self, server: &mut Server, model: &mut impl Forced) {
+        match self {
+            Self::Del { at } => {
+                server.db = at.db;
+                server.del(at.key.as_bytes());
+                model.end(at);
+            }
+            Self::Rename { at, to } => {
+                server.db = at.db;
+                if server.rename(at.key.as_bytes(), to.as_bytes()) && at.key != to {
+                    model.end(at);
+                    model.end(Spot { key: to, ..at });
+                }
+            }
+            Self::Move { at, to } => {
+                server.db = at.db;
+                if server.move_to(at.key.as_bytes(), to) {
+                    model.end(at);
+                }
+            }
+            Self::Swap { one, other } => {
+                server.swap_dbs(one, other);
+                if one != other {
+                    model.end_all(Some(one));
+                    model.end_all(Some(other));
+                }
+            }
+            Self::Flush { db } => {
+                server.flush(db);
+                model.end_all(db);
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Tidy {
     Sweep { most: usize },

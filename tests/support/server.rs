@@ -191,6 +191,15 @@ impl Server {
         eventually("a connection", || Client::try_connect(self.port))
     }
 
+    /// A connection of a user who may do what the ACL rules say.
+    pub fn user(&self, rules: &str) -> Client {
+        let mut admin = self.client();
+        admin.say(&format!("ACL SETUSER somebody reset on nopass {rules}"));
+        let mut client = self.client();
+        client.say("AUTH somebody any");
+        client
+    }
+
     /// The port.
     pub fn port(&self) -> u16 {
         self.port
