@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean
+.PHONY: help setup build run cli demo test test-faults test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -61,6 +61,12 @@ test: setup ## Run everything that proves the project
 
 # The tests that start a server, and which of them `make test-matrix` runs.
 TESTS ?= commands together guard waiting leases durability replication cluster race
+
+# Empty: what a short run takes.
+export SEED TRIALS MINUTES
+
+test-faults: setup ## Faults on real servers (CAMPAIGN= SEED= TRIALS= or MINUTES= each)
+	@cargo test --release --locked --test faults -- --nocapture --test-threads=1 $(CAMPAIGN)
 
 servers: ## Fetch newer servers into target/servers (Debian)
 	@.ci/servers

@@ -1,0 +1,32 @@
+//! Faults on real servers: servers die, are promoted, paused and cut off while
+//! clients take locks. What the clients saw is judged afterwards, by a judge that
+//! knows nothing of the module.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `campaign.rs`  | trials, seeds, counting faults, what is written down at the end |
+//! | `history.rs`   | what a client was told, and when |
+//! | `judge.rs`     | what must be true of a history |
+//! | `resource.rs`  | what the locks protect: a counter with a fence, and one without |
+//! | `route.rs`     | where a client finds the server of a key |
+//! | `workers.rs`   | the clients |
+//!
+//! All other files are campaigns. `make test-faults` runs them; `RECORD.md` is what
+//! long runs have shown.
+
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "each group of tests uses a part of it"
+)]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod campaign;
+#[allow(dead_code, reason = "not every campaign has a use for all of it")]
+mod history;
+mod judge;
+mod kills;
+mod resource;
+mod route;
+mod workers;
