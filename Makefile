@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -67,6 +67,9 @@ export SEED TRIALS MINUTES
 
 test-faults: setup ## Faults on real servers (CAMPAIGN= SEED= TRIALS= or MINUTES= each)
 	@cargo test --release --locked --test faults -- --nocapture --test-threads=1 $(CAMPAIGN)
+
+faults-record: ## Add the release runs of test-faults to tests/faults/RECORD.md
+	@cargo test -q --locked --test faults -- --ignored --exact record::add_the_new_runs_to_the_record
 
 servers: ## Fetch newer servers into target/servers (Debian)
 	@.ci/servers

@@ -27,6 +27,7 @@ mod campaign;
 mod history;
 mod judge;
 mod kills;
+mod record;
 mod resource;
 mod route;
 mod workers;
