@@ -1,8 +1,15 @@
 //! `LOCK.ACQUIRE key owner ttl-ms [BLOCK timeout-ms] [SESSION] [SHARED | LIMIT n]
 //! [DELAY ms]`
 
+use super::syntax::{Argument, Shape, KEY, OWNER, TTL};
 use super::{Arguments, Binding, Block, Command, Error, Kind, Request};
 use crate::lock::Tolerance;
+
+/// With how many others.
+const TOGETHER: [Argument; 2] = [
+    Argument::named(c"SHARED", c"shared", Shape::Flag),
+    Argument::named(c"LIMIT", c"limit", Shape::Integer),
+];
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.acquire",
@@ -11,6 +18,15 @@ pub(super) const COMMAND: Command = Command {
     kind: Kind::Write,
     summary: c"Acquires a lock for a time. Returns its fencing token, or nil if it is held.",
     complexity: c"O(log N) where N is the number of leases held and clients waiting on the server",
+    syntax: &[
+        KEY,
+        OWNER,
+        TTL,
+        Argument::named(c"BLOCK", c"timeout-ms", Shape::Integer).optional(),
+        Argument::named(c"SESSION", c"session", Shape::Flag).optional(),
+        Argument::new(c"together", Shape::OneOf(&TOGETHER)).optional(),
+        Argument::named(c"DELAY", c"delay-ms", Shape::Integer).optional(),
+    ],
     parse,
 };
 

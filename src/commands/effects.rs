@@ -14,6 +14,7 @@
 //! lease, or from now on. `since-ms` is when the term began, in milliseconds since
 //! the start of 2024.
 
+use super::syntax::{Argument, Shape, KEY, OWNER, TOKEN, TTL};
 use super::{Arguments, Command, Error, Kind, Request};
 use crate::lock::token::Cover;
 use crate::lock::{Delay, Tolerance, Ttl};
@@ -36,6 +37,14 @@ pub(super) const GRANT_COMMAND: Command = Command {
     kind: Kind::Effect,
     summary: c"Internal: a master says that a lock is held.",
     complexity: c"O(log N) where N is the number of leases held on the server",
+    syntax: &[
+        KEY,
+        OWNER,
+        TOKEN,
+        TTL,
+        Argument::new(c"tolerates", Shape::Integer),
+        Argument::new(c"delay-ms", Shape::Integer),
+    ],
     parse: parse_grant,
 };
 
@@ -46,6 +55,7 @@ pub(super) const END_COMMAND: Command = Command {
     kind: Kind::Effect,
     summary: c"Internal: a master says that a hold is over.",
     complexity: c"O(log N) where N is the number of leases held on the server",
+    syntax: &[KEY, OWNER, TOKEN],
     parse: parse_end,
 };
 
@@ -56,6 +66,11 @@ pub(super) const CEILING_COMMAND: Command = Command {
     kind: Kind::KeylessEffect,
     summary: c"Internal: a master says that it issues no token above this one.",
     complexity: c"O(1)",
+    syntax: &[
+        Argument::new(c"ceiling", Shape::Integer),
+        Argument::new(c"largest-ttl-ms", Shape::Integer),
+        Argument::new(c"since-ms", Shape::Integer),
+    ],
     parse: parse_ceiling,
 };
 

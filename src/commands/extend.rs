@@ -1,6 +1,13 @@
 //! `LOCK.EXTEND key owner ttl-ms [TOKEN token | RAISE token]`
 
+use super::syntax::{Argument, Shape, KEY, OWNER, TTL};
 use super::{Arguments, Command, Error, ExtendOption, Kind, Request};
+
+/// Only that hold, or with a larger token from now on.
+const WHICH: [Argument; 2] = [
+    Argument::named(c"TOKEN", c"token", Shape::Integer),
+    Argument::named(c"RAISE", c"raise", Shape::Integer),
+];
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.extend",
@@ -9,6 +16,12 @@ pub(super) const COMMAND: Command = Command {
     kind: Kind::Write,
     summary: c"Moves the end of a lease further away; with RAISE, also its fencing token up.",
     complexity: c"O(log N) where N is the number of leases held on the server",
+    syntax: &[
+        KEY,
+        OWNER,
+        TTL,
+        Argument::new(c"which", Shape::OneOf(&WHICH)).optional(),
+    ],
     parse,
 };
 

@@ -1,5 +1,6 @@
 //! `LOCK.FENCE key [token]`
 
+use super::syntax::{KEY, TOKEN};
 use super::{Arguments, Command, Error, Kind, Request};
 
 pub(super) const COMMAND: Command = Command {
@@ -9,6 +10,7 @@ pub(super) const COMMAND: Command = Command {
     kind: Kind::Read,
     summary: c"Returns the lowest live fencing token of a lock, or whether a given token is live.",
     complexity: c"O(1)",
+    syntax: &[KEY, TOKEN.optional()],
     parse,
 };
 

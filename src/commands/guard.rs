@@ -5,6 +5,7 @@
 //! what waits, what administers the server, and what works without keys: a lock
 //! cannot guard that.
 
+use super::syntax::{Argument, Shape, KEY, TOKEN};
 use super::{Arguments, Command, Error, Kind, Request};
 
 pub(super) const COMMAND: Command = Command {
@@ -14,6 +15,12 @@ pub(super) const COMMAND: Command = Command {
     kind: Kind::Guard,
     summary: c"Runs a command if a fencing token is live, and else nothing.",
     complexity: c"O(1) beside the command",
+    syntax: &[
+        KEY,
+        TOKEN,
+        Argument::new(c"command", Shape::Text),
+        Argument::new(c"arg", Shape::Text).repeated(),
+    ],
     parse,
 };
 

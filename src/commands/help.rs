@@ -9,6 +9,7 @@ pub(super) const COMMAND: Command = Command {
     kind: Kind::Help,
     summary: c"Returns helpful text about the commands.",
     complexity: c"O(1)",
+    syntax: &[],
     parse,
 };
 

@@ -1,5 +1,6 @@
 //! `LOCK.INFO key`
 
+use super::syntax::KEY;
 use super::{Arguments, Command, Error, Kind, Request};
 use crate::lock::info::{Info, ShownHold, ShownWaiter};
 
@@ -10,6 +11,7 @@ pub(super) const COMMAND: Command = Command {
     kind: Kind::Info,
     summary: c"Returns who holds a lock and who waits for it.",
     complexity: c"O(N) where N is the number of owners that wait for the lock",
+    syntax: &[KEY],
     parse,
 };
 

@@ -17,6 +17,7 @@ pub mod guard;
 pub mod help;
 pub mod info;
 mod release;
+pub mod syntax;
 
 use crate::error::Error;
 use crate::lock::{
@@ -41,7 +42,9 @@ pub struct Command {
     pub summary: &'static CStr,
     /// What it costs.
     pub complexity: &'static CStr,
-    /// Reads the words behind the name, the key included.
+    /// The words behind the name.
+    pub syntax: &'static [syntax::Argument],
+    /// Reads the words behind the key, or behind the name if it has none.
     pub parse: for<'a> fn(&mut Arguments<'a>) -> Result<Request<'a>, Error>,
 }
 

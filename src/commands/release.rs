@@ -1,5 +1,6 @@
 //! `LOCK.RELEASE key owner [TOKEN token]`
 
+use super::syntax::{Argument, Shape, KEY, OWNER};
 use super::{Arguments, Command, Error, Kind, Request};
 
 pub(super) const COMMAND: Command = Command {
@@ -9,6 +10,11 @@ pub(super) const COMMAND: Command = Command {
     kind: Kind::Write,
     summary: c"Releases a lock that the owner holds.",
     complexity: c"O(log N) where N is the number of leases held on the server",
+    syntax: &[
+        KEY,
+        OWNER,
+        Argument::named(c"TOKEN", c"token", Shape::Integer).optional(),
+    ],
     parse,
 };
 

@@ -6,7 +6,7 @@
 use super::alarm::Alarm;
 use super::api::{self, server, Context, Level, OK};
 use super::call::CallReply;
-use super::{clock, config, entry, events, keyspace, server_commands, state};
+use super::{clock, config, describe, entry, events, keyspace, server_commands, state};
 use crate::commands::{Command, Kind, COMMANDS};
 use redis_module::raw;
 use std::ffi::{c_int, CStr, CString};
@@ -169,17 +169,13 @@ fn register_commands(ctx: Context<'_>) -> Result<(), &'static str> {
         if !is_registered {
             return Err("one of its commands is taken");
         }
-        describe(ctx, command)?;
+        describe::to_server(ctx, command)?;
     }
     Ok(())
 }
 
-fn has_key(command: &Command) -> bool {
-    !matches!(command.kind, Kind::KeylessEffect | Kind::Help)
-}
-
 fn create(ctx: Context<'_>, command: &Command, function: CommandFunction, flags: &CStr) -> bool {
-    let key = c_int::from(has_key(command));
+    let key = c_int::from(describe::has_key(command));
     // SAFETY: the context is that of a loading module; the strings are copied.
     unsafe {
         server!(RedisModule_CreateCommand)(
@@ -192,60 +188,4 @@ fn create(ctx: Context<'_>, command: &Command, function: CommandFunction, flags:
             key,
         ) == OK
     }
-}
-
-/// Tells the server how many words a command takes, what it does to its key,
-/// and what COMMAND DOCS says.
-fn describe(ctx: Context<'_>, command: &Command) -> Result<(), &'static str> {
-    let version = raw::RedisModuleCommandInfoVersion {
-        version: 1,
-        sizeof_historyentry: size_of::<raw::RedisModuleCommandHistoryEntry>(),
-        sizeof_keyspec: size_of::<raw::RedisModuleCommandKeySpec>(),
-        sizeof_arg: size_of::<raw::RedisModuleCommandArg>(),
-    };
-    // SAFETY: all fields of these structures may be zero: the end of a list.
-    let mut key_specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
-    let access = match command.kind {
-        Kind::Read | Kind::Info => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-        // More keys may follow: the server is to ask which (`guard.rs`).
-        Kind::Guard => {
-            raw::REDISMODULE_CMD_KEY_RO
-                | raw::REDISMODULE_CMD_KEY_ACCESS
-                | raw::REDISMODULE_CMD_KEY_INCOMPLETE
-        }
-        _ => {
-            raw::REDISMODULE_CMD_KEY_RW
-                | raw::REDISMODULE_CMD_KEY_ACCESS
-                | raw::REDISMODULE_CMD_KEY_UPDATE
-        }
-    };
-    let spec = &mut key_specs[0];
-    spec.flags = u64::from(access);
-    spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
-    spec.bs.index.pos = 1;
-    spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
-    spec.fk.range.keystep = 1;
-    let key_specs = match has_key(command) {
-        false => std::ptr::null_mut(),
-        true => key_specs.as_mut_ptr(),
-    };
-    let info = raw::RedisModuleCommandInfo {
-        version: &version,
-        summary: command.summary.as_ptr(),
-        complexity: command.complexity.as_ptr(),
-        since: c"0.1.0".as_ptr(),
-        history: std::ptr::null_mut(),
-        tips: std::ptr::null(),
-        arity: c_int::from(command.arity),
-        key_specs,
-        args: std::ptr::null_mut(),
-    };
-    // SAFETY: the command was just made; the server copies what it is told.
-    unsafe {
-        let made = server!(RedisModule_GetCommand)(ctx.as_ptr(), command.name.as_ptr());
-        if !made.is_null() && server!(RedisModule_SetCommandInfo)(made, &info) == OK {
-            return Ok(());
-        }
-    }
-    Err("the server does not take the description of a command")
 }

@@ -8,6 +8,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | [`load`]      | what happens when the server loads the module |
+//! | [`describe`]  | what it is told of each command, for COMMAND DOCS and ACLs |
 //! | [`api`]       | the server's functions, wrapped as thinly as safety allows |
 //! | [`flags`]     | the server's state and a call's |
 //! | [`entry`]     | the fence no panic crosses, and the way every command takes |
@@ -44,6 +45,7 @@ mod call;
 mod clock;
 mod cluster;
 mod config;
+mod describe;
 mod entry;
 mod events;
 mod flags;

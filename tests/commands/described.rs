@@ -13,7 +13,7 @@ struct Description {
     keys: [i64; 3],
 }
 
-fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     match value {
         Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         Value::SimpleString(text) => text.clone(),
@@ -21,7 +21,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn list(value: &Value) -> &[Value] {
+pub fn list(value: &Value) -> &[Value] {
     match value {
         Value::Array(values) | Value::Set(values) => values,
         other => panic!("{other:?}"),

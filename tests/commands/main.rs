@@ -22,6 +22,7 @@ mod contexts;
 mod dead_keys;
 mod described;
 mod dice;
+mod documented;
 mod effects;
 mod errors;
 mod extend;
