@@ -1,5 +1,6 @@
 //! SESSION: the hold ends with its connection.
 
+use super::support::resp::Wire;
 use super::support::{eventually, now, Server, Waiter};
 
 #[test]
@@ -151,6 +152,37 @@ fn a_session_that_ends_while_writes_are_paused_ends_the_lock_afterwards() {
     assert!(client.exists("k"));
     client.say("CLIENT UNPAUSE");
     eventually("the key goes", || (!client.exists("k")).then_some(()));
+    server.assert_healthy();
+}
+
+/// A script looks on while the connection goes: in the middle of it the hold is over,
+/// and nothing else happens.
+#[test]
+fn a_session_that_ends_in_the_middle_of_a_busy_script_is_handed_over_afterwards() {
+    let mut server = Server::with(&["busy-reply-threshold 10"]);
+    let mut client = server.client();
+    let mut holder = Waiter::asks(&server, "LOCK.ACQUIRE k alice 60000 SESSION");
+    let token = holder.token();
+    let mut next = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k bob 60000 BLOCK 0");
+    let script = "local function seconds() return tonumber(redis.call('TIME')[1]) end
+        local from, own, lowest = seconds(), tonumber(ARGV[1])
+        repeat lowest = redis.call('LOCK.FENCE', KEYS[1])
+        until lowest ~= own or seconds() - from > 10
+        return {redis.call('EXISTS', KEYS[1]), lowest or 0}";
+    let mut runs = Wire::connect(server.port());
+    let own = token.to_string();
+    let words = ["EVAL", script, "1", "k", &own].map(str::as_bytes);
+    runs.send_command(&words).expect("it listens");
+    eventually("the script is busy", || {
+        let error = client.try_call(&["EXISTS", "k"]).err()?;
+        error.to_string().contains("BUSY").then_some(())
+    });
+    drop(holder);
+    let lines: Vec<_> = (0..3)
+        .map(|_| runs.line().expect("the script ends"))
+        .collect();
+    assert_eq!(lines, [&b"*2"[..], b":1", b":0"]);
+    assert!(next.token() > token);
     server.assert_healthy();
 }
 
