@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean test-the-tests
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -58,6 +58,9 @@ demo: build ## Hand out 10,000 coupons to 64 clients, with the lock and without
 
 test: setup ## Run everything that proves the project
 	@cargo test --locked
+
+test-the-tests: setup ## Put known bugs in, one by one: a test must catch each (6 min; BUG=name)
+	@tests/seeded_bugs/run $(BUG)
 
 # The tests that start a server, and which of them `make test-matrix` runs.
 TESTS ?= commands together guard waiting leases durability replication cluster race

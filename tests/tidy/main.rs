@@ -1,5 +1,7 @@
 //! Rules about our own source that no compiler knows.
 
+mod seeded_bugs;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -140,4 +142,28 @@ fn files_are_named_for_what_they_hold() {
         let stem = name.trim_end_matches(".rs");
         assert!(!vague.contains(&stem), "{}", source.path);
     }
+}
+
+/// A panic that reaches C ends the whole server. So what the server calls is fenced in
+/// its own body, or does nothing but call what is.
+#[test]
+fn every_function_that_the_server_calls_has_a_fence() {
+    let fenced = ["fence(", "end_lock(value)"];
+    let mut callbacks = 0;
+    let mut open = Vec::new();
+    for source in sources() {
+        if !source.path.starts_with("src/") {
+            continue;
+        }
+        for body in source.text.split("unsafe extern \"C\" fn ").skip(1) {
+            let body = body.split("\n}\n").next().unwrap_or_default();
+            callbacks += 1;
+            if !fenced.iter().any(|fence| body.contains(fence)) {
+                let name = body.split(['(', '<']).next().unwrap_or_default();
+                open.push(format!("{}: {name}", source.path));
+            }
+        }
+    }
+    assert!(callbacks > 20, "the callbacks are there");
+    assert_eq!(open, [""; 0]);
 }
