@@ -62,7 +62,8 @@ impl Tolerance {
         }
     }
 
-    fn allows(self, holders: usize) -> bool {
+    /// Whether so many may hold a lock, itself included.
+    pub(super) fn allows(self, holders: usize) -> bool {
         self == Self::ANY || holders <= self.0 as usize
     }
 }

@@ -104,7 +104,8 @@ impl<'a> Holder<'a> {
     }
 }
 
-/// Reads a record: its holders, each with another token. None: a dead handle.
+/// Reads a record: its holders, each with another token, and no more of them than each
+/// tolerates. None: a dead handle.
 pub fn decode(version: u32, bytes: &[u8]) -> Result<Vec<StoredHold<'_>>, Refusal> {
     let holds = match version {
         1 => decode_1(bytes)?,
@@ -114,7 +115,8 @@ pub fn decode(version: u32, bytes: &[u8]) -> Result<Vec<StoredHold<'_>>, Refusal
     let mut tokens: Vec<Token> = holds.iter().map(|hold| hold.token).collect();
     tokens.sort_unstable();
     tokens.dedup();
-    if tokens.len() == holds.len() {
+    let fits = |hold: &StoredHold<'_>| hold.tolerates.allows(holds.len());
+    if tokens.len() == holds.len() && holds.iter().all(fits) {
         Ok(holds)
     } else {
         Err(Refusal::Range)

@@ -159,6 +159,16 @@ fn more_together_than_any_limit_allows_are_refused() {
 }
 
 #[test]
+fn more_holders_than_one_of_them_tolerates_are_refused() {
+    for (tolerates, is_read) in [(0, true), (1, false), (2, true), (3, true)] {
+        let bytes = [2, 1, b'r', 7, 1, 0, 0, 1, b's', 8, 1, tolerates, 0];
+        assert_eq!(read_anything(&bytes).is_ok(), is_read, "{tolerates}");
+        let cooling = [2, 1, b'r', 7, 1, 0, 0, 1, b's', 8, 0, tolerates, 9];
+        assert_eq!(read_anything(&cooling).is_ok(), is_read, "{tolerates}");
+    }
+}
+
+#[test]
 fn what_is_left_of_a_lease_is_stored_rounded_up_and_at_least_one() {
     let mut server = Server::new();
     server.acquire(b"lock", b"ann", 30);
