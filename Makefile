@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean test-the-tests
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -61,9 +61,15 @@ test: setup ## Run everything that proves the project
 
 test-the-tests: setup ## Put known bugs in, one by one: a test must catch each (6 min; BUG=name)
 	@tests/seeded_bugs/run $(BUG)
+fuzz: setup ## Fuzz records, words and histories, SECONDS=60 each
+	@.ci/fuzz $(or $(SECONDS),60)
+
+test-corruption: setup ## RESTORE of corrupt payloads on a live server: SEED=7 PAYLOADS=100000
+	@export SEED="$(SEED)" PAYLOADS="$(PAYLOADS)"
+	cargo test --locked --test corruption -- --nocapture
 
 # The tests that start a server, and which of them `make test-matrix` runs.
-TESTS ?= commands together guard waiting leases durability replication cluster race
+TESTS ?= commands corruption together guard waiting leases durability replication cluster race
 
 # Empty: what a short run takes.
 export SEED TRIALS MINUTES

@@ -2,38 +2,12 @@
 //! holds nothing. Their checksums are right, or are not looked at.
 
 use crate::dice::Dice;
+use crate::support::payload::{sealed, taken_apart, OF_VERSION_1};
 use crate::support::{eventually, Client, Server};
 use redis::Value;
 
-/// Behind the value: the version of the format, and a checksum.
-const VERSION_BYTES: usize = 2;
-const CHECKSUM_BYTES: usize = 8;
-
 /// In front of what the module wrote: that it is a module's value, and whose.
 const TYPE_BYTES: usize = 1;
-
-/// The checksum of RDB files: CRC-64 with the polynomial of Jones, reflected.
-fn crc64(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |crc, &byte| {
-        (0..8).fold(crc ^ u64::from(byte), |crc, _| {
-            let carry = crc & 1;
-            (crc >> 1) ^ (carry * 0x95ac_9329_ac4b_c9b5)
-        })
-    })
-}
-
-/// A payload with this value and a checksum that is right.
-fn sealed(value: &[u8], version: &[u8]) -> Vec<u8> {
-    let mut payload = [value, version].concat();
-    payload.extend(crc64(&payload).to_le_bytes());
-    payload
-}
-
-/// A real payload, taken apart: the value and the version.
-fn taken_apart(payload: &[u8]) -> (&[u8], &[u8]) {
-    let (value, rest) = payload.split_at(payload.len() - VERSION_BYTES - CHECKSUM_BYTES);
-    (value, &rest[..VERSION_BYTES])
-}
 
 /// A server with a held lock and its payload.
 struct Forgery {
@@ -282,11 +256,6 @@ fn random_bytes_for_a_record_make_no_hold() {
     }
     forgery.assert_unharmed();
 }
-
-/// What the first version of the module wrote as the DUMP of a lock: the record has
-/// one holder or none, without how many it tolerates and how long it cools.
-const OF_VERSION_1: &[u8] = b"\x07\x81\xad\xe7b\xb2Z\x1c\x90\x01\x05 \x01\x13holder-of-\
-    version-1\x81\xa0\x99\xf7\xe3\xf6T\xa9\xb4\x99)\x00\n\x00\x01\x8a3\xaa6\xff2\x9d";
 
 /// The last byte of the module's name and version.
 const VERSION_AT: usize = TYPE_BYTES + 8;

@@ -12,8 +12,13 @@ impl Dice {
         let seed = std::env::var("LOCK_SEED").ok();
         let seed = seed.map_or(20_240_101, |text| text.parse().expect("a number"));
         println!("replay with LOCK_SEED={seed}");
+        Self::from_seed(seed)
+    }
+
+    /// From this number.
+    pub fn from_seed(seed: u64) -> Self {
         Self {
-            state: seed * 2 + 1,
+            state: seed.wrapping_mul(2) | 1,
         }
     }
 

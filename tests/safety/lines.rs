@@ -367,7 +367,7 @@ fn spots() -> impl Iterator<Item = Spot> {
 }
 
 /// Runs a history to its end; what the model saw.
-fn run(steps: Vec<Step>) -> Model {
+pub(crate) fn run(steps: Vec<Step>) -> Model {
     let mut run = Run::new();
     for step in steps {
         run.take(step);
@@ -469,32 +469,37 @@ fn check_replica(master: &Server, replica: &Server) {
     assert!(tokens.last() <= tokens.ceiling(), "a token was not covered");
 }
 
+/// Runs a history on a server with a replica, which follows and is promoted then.
+pub(crate) fn run_with_replica(steps: &[Step]) {
+    let mut run = Run::new();
+    let mut replica = Server::new();
+    for &step in steps {
+        run.take(step);
+        replica.now = run.server.now;
+        for sent in std::mem::take(&mut run.server.sent) {
+            replica.apply(&sent);
+        }
+        check_replica(&run.server, &replica);
+    }
+    assert_eq!(replica.locks.broken_invariant(), None);
+    check_records(&run.server);
+    check_records(&replica);
+    // Promoted, it ends by itself what nobody keeps.
+    replica.open_term(wall(0));
+    for _ in 0..3 {
+        replica.advance_ms(60);
+        replica.turn();
+        assert_eq!(replica.locks.broken_invariant(), None);
+    }
+    assert_eq!((replica.locks.len(), replica.keys().count()), (0, 0));
+}
+
 proptest! {
     #![proptest_config(replay::config())]
 
     #[test]
     fn a_replica_holds_what_its_master_granted_from_the_line(steps in history()) {
-        let mut run = Run::new();
-        let mut replica = Server::new();
-        for step in steps {
-            run.take(step);
-            replica.now = run.server.now;
-            for sent in std::mem::take(&mut run.server.sent) {
-                replica.apply(&sent);
-            }
-            check_replica(&run.server, &replica);
-        }
-        assert_eq!(replica.locks.broken_invariant(), None);
-        check_records(&run.server);
-        check_records(&replica);
-        // Promoted, it ends by itself what nobody keeps.
-        replica.open_term(wall(0));
-        for _ in 0..3 {
-            replica.advance_ms(60);
-            replica.turn();
-            assert_eq!(replica.locks.broken_invariant(), None);
-        }
-        assert_eq!((replica.locks.len(), replica.keys().count()), (0, 0));
+        run_with_replica(&steps);
     }
 
     #[test]

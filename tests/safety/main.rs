@@ -13,7 +13,7 @@
 //! | in-line       | `waiting`, `lines`, `small_lines`, `together`, `small_readers` |
 //! | nothing-left  | `release`, `sweep`, `handles`, `table`, `histories`, `lines` |
 //! | same-answer   | `acquire`, `release`, `extend`, `histories` |
-//! | no-crash      | `record`, `table` |
+//! | no-crash      | `record`, `table`, `fuzzed` |
 
 #[path = "../../src/lock/mod.rs"]
 #[allow(
@@ -22,6 +22,18 @@
     reason = "the rules are a library; what only the shell uses is unused here"
 )]
 mod lock;
+
+/// What a client may say, for the fuzzer's targets.
+#[path = "../../src/commands/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "what only the shell uses is unused"
+)]
+mod commands;
+#[path = "../../src/error.rs"]
+#[allow(dead_code, reason = "what only the shell says is not said here")]
+mod error;
 
 /// The stage: no tests in these.
 mod line_steps;
@@ -68,3 +80,17 @@ mod lines;
 mod small_lines;
 mod small_readers;
 mod small_worlds;
+
+/// What the fuzzer runs.
+#[path = "../commands/dice.rs"]
+#[allow(dead_code, reason = "its tests use a part of it")]
+mod dice;
+mod fuzzed;
+#[path = "../corruption/mutation.rs"]
+mod mutation;
+#[path = "../../fuzz/src/records.rs"]
+mod records;
+#[path = "../../fuzz/src/sequences.rs"]
+mod sequences;
+#[path = "../../fuzz/src/words.rs"]
+mod words;

@@ -5,6 +5,7 @@ pub mod client;
 pub mod cluster;
 pub mod connections;
 pub mod eventually;
+pub mod payload;
 pub mod process;
 pub mod replica;
 pub mod resp;

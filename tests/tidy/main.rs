@@ -17,7 +17,7 @@ struct Source {
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests", "examples", "benches"] {
+    for folder in ["src", "tests", "examples", "benches", "fuzz"] {
         collect(&root.join(folder), &mut files);
     }
     assert!(files.len() > 20, "the sources are there");
