@@ -11,6 +11,7 @@ pub mod replica;
 pub mod resp;
 pub mod server;
 pub mod stream;
+pub mod valgrind;
 pub mod waiter;
 
 pub use client::Client;

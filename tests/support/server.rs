@@ -3,7 +3,7 @@
 //! It listens on loopback only and is killed when it goes out of scope, also
 //! when the test panics; then its log is shown.
 
-use super::{eventually, Client, PATIENCE};
+use super::{eventually, valgrind, Client, PATIENCE};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -146,6 +146,9 @@ impl Server {
         );
         conf += "save \"\"\nenable-debug-command yes\nrepl-diskless-sync no\n";
         conf += "loglevel notice\nprotected-mode no\n";
+        if valgrind::is_watching() {
+            conf += valgrind::ENDS_AT_ONCE;
+        }
         for line in &self.settings {
             conf += line;
             conf += "\n";
@@ -234,6 +237,23 @@ impl Server {
         }
     }
 
+    /// Lets it end by itself, so that valgrind says what was leaked.
+    fn end(&mut self) {
+        let Some(child) = self.child.as_mut() else {
+            return;
+        };
+        // One that was stopped hears nothing.
+        for signal in ["TERM", "CONT"] {
+            super::process::signal(child.id(), signal);
+        }
+        let ended = super::eventually::within(valgrind::ENDS_WITHIN, || {
+            child.try_wait().expect("our own child")
+        });
+        if ended.is_some() {
+            self.child = None;
+        }
+    }
+
     /// Kills it and starts it again on what is in its directory.
     pub fn crash(&mut self) {
         self.kill();
@@ -254,6 +274,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if valgrind::is_watching() {
+            self.end();
+        }
         self.kill();
         if std::thread::panicking() {
             let log = self.log();
