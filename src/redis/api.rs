@@ -58,10 +58,12 @@ pub(super) fn missing_function() -> Option<&'static str> {
         RedisModule_Free RedisModule_FreeCallReply RedisModule_FreeServerInfo
         RedisModule_FreeString RedisModule_GetBlockedClientHandle
         RedisModule_GetBlockedClientPrivateData RedisModule_GetClientId
-        RedisModule_GetClientInfoById RedisModule_GetCommand RedisModule_GetContextFlags
+        RedisModule_GetClientInfoById RedisModule_GetCommand
+        RedisModule_GetCommandKeysWithFlags RedisModule_GetContextFlags
         RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO RedisModule_GetSelectedDb
         RedisModule_GetServerInfo
-        RedisModule_IsIOError RedisModule_KeyType RedisModule_LoadConfigs
+        RedisModule_IsIOError RedisModule_IsKeysPositionRequest
+        RedisModule_KeyAtPosWithFlags RedisModule_KeyType RedisModule_LoadConfigs
         RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
         RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue RedisModule_OpenKey
         RedisModule_Realloc RedisModule_RegisterNumericConfig RedisModule_Replicate

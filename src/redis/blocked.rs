@@ -118,7 +118,7 @@ pub(super) fn block(ctx: Context<'_>, ticket: TicketId) {
 /// Whether the server can end a wait without leaving the client unanswered or
 /// crashing: from Redis 7.4 and Valkey 8 on, which brought this function along.
 /// Elsewhere CLIENT UNBLOCK of a waiter answers 0.
-fn knows_timeouts() -> bool {
+pub(super) fn knows_timeouts() -> bool {
     // SAFETY: the table of functions is written once, while the module loads.
     unsafe { raw::RedisModule_AddACLCategory }.is_some()
 }

@@ -192,7 +192,7 @@ impl Map {
 }
 
 /// Whether this server's map may be asked for. It does not change.
-fn safety(ctx: Context<'_>) -> MapSafety {
+pub(super) fn safety(ctx: Context<'_>) -> MapSafety {
     if let Some(known) = state::with(|shell| shell.map_safety) {
         return known;
     }

@@ -6,6 +6,7 @@
 use super::alarm::Alarm;
 use super::api::{self, server, Context, Level, OK};
 use super::call::CallReply;
+use super::lacks::{self, Internals};
 use super::{clock, config, describe, entry, events, keyspace, server_commands, state};
 use crate::commands::{Command, Kind, COMMANDS};
 use redis_module::raw;
@@ -47,8 +48,8 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
         return api::ERR;
     };
     match entry::fence(Err("a bug, see above"), || register(ctx, argc)) {
-        Ok(()) => {
-            announce(ctx);
+        Ok(internals) => {
+            announce(ctx, internals);
             OK
         }
         Err(reason) => {
@@ -69,8 +70,9 @@ unsafe fn refuse_old_server(ctx: *mut raw::RedisModuleCtx, missing: &'static str
             log(
                 ctx,
                 c"warning".as_ptr(),
-                c"<redislock> cannot be loaded: it needs Redis 7.0 or Valkey 8.0 or newer; this \
-                  server has no %.*s"
+                // With a context the server puts the module's name in front.
+                c"cannot be loaded: it needs Redis 7.0 or Valkey 8.0 or newer; this server has \
+                  no %.*s"
                     .as_ptr(),
                 length,
                 missing.as_ptr(),
@@ -80,7 +82,7 @@ unsafe fn refuse_old_server(ctx: *mut raw::RedisModuleCtx, missing: &'static str
     api::ERR
 }
 
-fn register(ctx: Context<'_>, argc: c_int) -> Result<(), &'static str> {
+fn register(ctx: Context<'_>, argc: c_int) -> Result<Internals, &'static str> {
     if argc > 0 {
         return Err("it takes no arguments; set redislock.max-ttl-ms in redis.conf instead");
     }
@@ -96,7 +98,7 @@ fn register(ctx: Context<'_>, argc: c_int) -> Result<(), &'static str> {
         );
     }
     keyspace::register(ctx)?;
-    register_commands(ctx)?;
+    let internals = register_commands(ctx)?;
     config::register(ctx)?;
     events::subscribe(ctx)?;
     server_commands::note(ctx)?;
@@ -104,11 +106,12 @@ fn register(ctx: Context<'_>, argc: c_int) -> Result<(), &'static str> {
     state::with(|shell| shell.alarm = Some(alarm));
     // With no file to load no event would follow, so the term opens here.
     events::note_role();
-    Ok(())
+    Ok(internals)
 }
 
-/// One line that says it is there, and one for a setting that drops locks.
-fn announce(ctx: Context<'_>) {
+/// A line that says it is there, one for each thing that this server lacks, and one
+/// for a setting that drops locks.
+fn announce(ctx: Context<'_>, internals: Internals) {
     entry::fence((), || {
         let version = env!("CARGO_PKG_VERSION");
         let clock = match clock::boot_clock() {
@@ -117,6 +120,7 @@ fn announce(ctx: Context<'_>) {
         };
         let text = format!("version {version}, leases run on {clock}");
         api::log(Level::Notice, &text);
+        lacks::say(ctx, internals);
         let policy = CallReply::of(ctx, c"CONFIG", &[c"GET", c"maxmemory-policy"]);
         let drops_any_key = policy.is_some_and(|reply| {
             let value = reply.element(1);
@@ -151,7 +155,8 @@ const FUNCTIONS: [CommandFunction; COMMANDS.len()] = [
     entry::command::<9>,
 ];
 
-fn register_commands(ctx: Context<'_>) -> Result<(), &'static str> {
+fn register_commands(ctx: Context<'_>) -> Result<Internals, &'static str> {
+    let mut internals = Internals::Hidden;
     for (command, function) in COMMANDS.iter().zip(FUNCTIONS) {
         let is_registered = match command.kind {
             Kind::Write | Kind::Read | Kind::Info | Kind::Guard | Kind::Help => {
@@ -162,8 +167,10 @@ fn register_commands(ctx: Context<'_>) -> Result<(), &'static str> {
             Kind::Effect | Kind::KeylessEffect => {
                 let flags = [command.flags.to_bytes(), b" internal"].concat();
                 let flags = CString::new(flags).unwrap_or_default();
-                create(ctx, command, function, &flags)
-                    || create(ctx, command, function, command.flags)
+                create(ctx, command, function, &flags) || {
+                    internals = Internals::Shown;
+                    create(ctx, command, function, command.flags)
+                }
             }
         };
         if !is_registered {
@@ -171,7 +178,7 @@ fn register_commands(ctx: Context<'_>) -> Result<(), &'static str> {
         }
         describe::to_server(ctx, command)?;
     }
-    Ok(())
+    Ok(internals)
 }
 
 fn create(ctx: Context<'_>, command: &Command, function: CommandFunction, flags: &CStr) -> bool {

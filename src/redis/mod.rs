@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`load`]      | what happens when the server loads the module |
 //! | [`describe`]  | what it is told of each command, for COMMAND DOCS and ACLs |
+//! | [`lacks`]     | what some servers do not let a module do |
 //! | [`api`]       | the server's functions, wrapped as thinly as safety allows |
 //! | [`flags`]     | the server's state and a call's |
 //! | [`entry`]     | the fence no panic crosses, and the way every command takes |
@@ -51,6 +52,7 @@ mod events;
 mod flags;
 mod guard;
 mod keyspace;
+mod lacks;
 mod load;
 mod server_commands;
 mod state;

@@ -2,6 +2,7 @@
 
 mod seeded_bugs;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -166,4 +167,35 @@ fn every_function_that_the_server_calls_has_a_fence() {
     }
     assert!(callbacks > 20, "the callbacks are there");
     assert_eq!(open, [""; 0]);
+}
+
+/// The words in `text` that begin with `RedisModule_`, each once.
+fn functions(text: &str) -> BTreeSet<&str> {
+    let is_part = |it: char| it.is_alphanumeric() || it == '_';
+    let words = text.split(|it| !is_part(it));
+    words
+        .filter(|word| word.starts_with("RedisModule_"))
+        .collect()
+}
+
+/// `server!` panics on a function that is not there, so each is asked for at load.
+#[test]
+fn every_function_of_the_server_that_is_called_is_looked_for_when_the_module_loads() {
+    let sources = sources();
+    let shell = sources
+        .iter()
+        .filter(|source| source.path.starts_with("src/redis/"));
+    let called: BTreeSet<&str> = shell
+        .flat_map(|source| source.text.split("server!(").skip(1))
+        .filter_map(|rest| functions(rest.split(')').next()?).pop_first())
+        .collect();
+    assert!(called.len() > 50, "{called:?}");
+    let api = sources
+        .iter()
+        .find(|source| source.path == "src/redis/api.rs");
+    let list = api.and_then(|api| api.text.split("    check! {").nth(1));
+    let list = list
+        .and_then(|rest| rest.split('}').next())
+        .expect("a list");
+    assert_eq!(called, functions(list));
 }

@@ -1,0 +1,33 @@
+//! What some servers do not let a module do, and what the module does without it.
+//! Found out while it loads, said once in the server's log; the README lists it.
+
+use super::api::{self, Context, Level};
+use super::state::{self, Deployment};
+use super::{blocked, cluster};
+
+/// Whether the server hides internal commands from clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Internals {
+    /// It does.
+    Hidden,
+    /// It knows no such thing.
+    Shown,
+}
+
+/// Says what this server lacks, a line for each.
+pub(super) fn say(ctx: Context<'_>, internals: Internals) {
+    if !blocked::knows_timeouts() {
+        note("CLIENT UNBLOCK of a client that waits for a lock answers 0; CLIENT KILL works");
+    }
+    if internals == Internals::Shown {
+        note("clients see the internal commands LOCK._*, and are refused");
+    }
+    let is_cluster = state::with(|shell| shell.deployment) == Deployment::Cluster;
+    if is_cluster && cluster::safety(ctx) == cluster::MapSafety::Unsafe {
+        note("who waits for a lock in a slot that moves is told TRYAGAIN, not MOVED");
+    }
+}
+
+fn note(text: &str) {
+    api::log(Level::Notice, &format!("with this server {text}"));
+}
