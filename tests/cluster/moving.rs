@@ -3,7 +3,7 @@
 use super::support::cluster::{alone, give, migrate, open, two};
 use super::support::eventually::within;
 use super::support::process::cpu_ns;
-use super::support::{blocked_clients, eventually, now, Client, Server, Waiter};
+use super::support::{blocked_clients, eventually, now, Client, Server, Version, Waiter};
 use std::time::Duration;
 
 /// Slot 12182, by the example in the specification of Redis Cluster.
@@ -12,15 +12,8 @@ const SLOT: u32 = 12_182;
 /// A key of another slot.
 const STRANGER: &str = "bar";
 
-/// Whether this server lets a module know where slots are: Valkey before 9.0.1 does
-/// not, and who waits in a slot that is on its way is told to ask again.
 fn lets_modules_see_its_map(server: &Server) -> bool {
-    let info = server.client().text("INFO server");
-    let version = info
-        .lines()
-        .find_map(|line| line.strip_prefix("valkey_version:"));
-    let is_old = |version: &str| version.starts_with("8.") || version.trim() == "9.0.0";
-    !version.is_some_and(is_old)
+    Version::of(&mut server.client()).lets_modules_see_its_map()
 }
 
 /// It is told what anybody is told who asks for the key.

@@ -30,6 +30,7 @@ mod fence;
 mod hourglass;
 mod info;
 mod keyspace;
+mod lacking;
 mod refusals;
 mod release;
 mod scripts;

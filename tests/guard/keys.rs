@@ -1,7 +1,7 @@
 //! What COMMAND GETKEYS and GETKEYSANDFLAGS say of a guarded call: the lock, to look
 //! at it, and then what they say of the command alone.
 
-use super::support::{Client, Server};
+use super::support::{Client, Server, Version};
 use redis::Value;
 
 const LOOKED_AT: [&str; 2] = ["RO", "access"];
@@ -89,6 +89,7 @@ fn key_and_flags(value: &Value) -> (String, Vec<String>) {
 fn of_every_command_the_keys_are_those_of_the_command_alone_and_the_lock() {
     let mut server = Server::start();
     let mut client = server.client();
+    let hides_keys_of_msetex = Version::of(&mut client).hides_keys_of_msetex();
     let (mut seen, mut compared) = (0, 0);
     let mut wrong = Vec::new();
     for name in names(&mut client) {
@@ -98,8 +99,7 @@ fn of_every_command_the_keys_are_those_of_the_command_alone_and_the_lock() {
             let is_no_call = match name[0].as_str() {
                 "georadius" => filling.get(1) == Some(&"member"),
                 "xreadgroup" => filling.first() != Some(&"GROUP"),
-                // Valkey 9 tells modules of no keys of this one, so it is refused.
-                "msetex" => true,
+                "msetex" => hides_keys_of_msetex,
                 _ => false,
             };
             if is_no_call {
@@ -140,6 +140,29 @@ fn of_every_command_the_keys_are_those_of_the_command_alone_and_the_lock() {
     assert!(seen > 150, "{seen}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     server.assert_healthy();
+}
+
+#[test]
+fn msetex_is_guarded_where_the_server_has_it_and_says_which_its_keys_are() {
+    let server = Server::start();
+    let mut client = server.client();
+    let token = client.acquired("lock", "me", 60_000);
+    let is_there = names(&mut client).contains(&vec!["msetex".to_owned()]);
+    let hides_keys = Version::of(&mut client).hides_keys_of_msetex();
+    let line = format!("LOCK.GUARD lock {token} MSETEX 1 k v");
+    match (is_there, hides_keys) {
+        (true, false) => assert_eq!(client.number(&line), 1),
+        (true, true) => {
+            let error = client.error_of(&line);
+            assert!(error.contains("commands without keys"), "{error}");
+        }
+        (false, false) => {
+            let error = client.error_of(&line);
+            assert!(error.to_lowercase().contains("unknown"), "{error}");
+        }
+        (false, true) => panic!("it hides the keys of what it does not have"),
+    }
+    assert_eq!(client.exists("k"), is_there && !hides_keys);
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod resp;
 pub mod server;
 pub mod stream;
 pub mod valgrind;
+pub mod version;
 pub mod waiter;
 
 pub use client::Client;
@@ -20,4 +21,5 @@ pub use eventually::{eventually, now, PATIENCE};
 pub use replica::{catch_up, replica_of};
 pub use server::Server;
 pub use stream::{Listening, Stream};
-pub use waiter::{blocked_clients, lets_subscribers_wait, Waiter};
+pub use version::Version;
+pub use waiter::{blocked_clients, Waiter};

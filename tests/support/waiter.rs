@@ -85,20 +85,6 @@ impl Waiter {
     }
 }
 
-/// Whether a subscriber (in RESP3) can wait. From 8.1.1 on (its change 1819) Valkey
-/// does not let a module block a client that it counts as a subscriber, though it
-/// blocks one itself.
-pub fn lets_subscribers_wait(client: &mut Client) -> bool {
-    let info = client.text("INFO server");
-    let version = info
-        .lines()
-        .find_map(|line| line.strip_prefix("valkey_version:"));
-    let Some(version) = version else { return true };
-    let numbers = version.trim().split('.').map(|part| part.parse().ok());
-    let numbers: Vec<Option<u32>> = numbers.collect();
-    numbers < vec![Some(8), Some(1), Some(1)]
-}
-
 /// How many clients the server says are blocked.
 pub fn blocked_clients(client: &mut Client) -> i64 {
     client.info("blocked_clients").parse().expect("a number")

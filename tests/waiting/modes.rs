@@ -1,7 +1,7 @@
 //! Connections in other modes: RESP3, subscribed, monitoring, without replies,
 //! and such as ask how far their writes have come.
 
-use super::support::{eventually, lets_subscribers_wait, Server, Waiter};
+use super::support::{eventually, Server, Version, Waiter};
 
 #[test]
 fn in_resp3_a_wait_is_answered_in_resp3() {
@@ -30,7 +30,7 @@ fn a_subscriber_in_resp3_hears_messages_while_it_waits() {
     waiter.say("SUBSCRIBE news");
     let subscribed = [">3", "$9", "subscribe", "$4", "news", ":1"];
     assert_eq!(subscribed.map(|_| waiter.answer()), subscribed);
-    let can_wait = lets_subscribers_wait(&mut client);
+    let can_wait = Version::of(&mut client).lets_subscribers_wait();
     if can_wait {
         waiter.waits(&mut client, "LOCK.ACQUIRE k a 60000 BLOCK 0");
     } else {

@@ -1,9 +1,7 @@
 //! Clients that wait and do not read: stopped, or killed by their output limit.
 
 use super::support::process::signal;
-use super::support::{
-    blocked_clients, eventually, lets_subscribers_wait, Client, Server, Stream, Waiter,
-};
+use super::support::{blocked_clients, eventually, Client, Server, Stream, Version, Waiter};
 use std::process::{Child, Command, Stdio};
 
 /// What a waiter is sent that it does not read: more than its limit allows, and
@@ -19,7 +17,7 @@ enum Noise {
 impl Noise {
     /// Every kind that this server can make.
     fn kinds() -> Vec<Self> {
-        match lets_subscribers_wait(&mut Server::start().client()) {
+        match Version::of(&mut Server::start().client()).lets_subscribers_wait() {
             true => vec![Self::Changes, Self::Messages],
             false => vec![Self::Changes],
         }
