@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -84,15 +84,18 @@ servers: ## Fetch newer servers into target/servers (Debian)
 	@.ci/servers
 
 test-matrix: setup servers ## Run the server tests (TESTS="waiting ...") on every server there is
-	@for server in "$$REDIS_SERVER" $$(.ci/servers --list); do
-	  "$$server" --version
-	  REDIS_SERVER=$$server cargo test -q --locked --no-fail-fast $(TESTS:%=--test %) ||
-	    failed="$${failed:-} $$server"
-	done
-	if [ -n "$${failed:-}" ]; then
-	  echo "Red on:$$failed" >&2
-	  exit 1
-	fi
+	@.ci/matrix $(TESTS)
+
+test-valgrind: ## Run the server tests (TESTS="waiting guard/limits ...") under valgrind (an hour)
+	@.ci/setup valgrind
+	.ci/valgrind $(TESTS)
+
+# The life of a client that waits, input that is forged, GUARD, saving and loading.
+SHORT := waiting/vanishing waiting/pipelines waiting/session commands/bad_dumps \
+  commands/effects guard/calls guard/limits durability/rdb
+
+test-valgrind-short: ## A part of it, in minutes
+	@$(MAKE) --no-print-directory test-valgrind TESTS="$(SHORT)"
 
 bench-contention: build ## Many clients, one lock: ours beside lists, pub/sub and back-off (10 min)
 	@cargo build --release --locked -p redis-lock-bench

@@ -148,7 +148,7 @@ fn start_with(arguments: &[&str], settings: &[&str]) -> String {
         .stderr(log)
         .spawn()
         .expect("there is a server");
-    let ended = crate::support::eventually::within(crate::support::PATIENCE, || {
+    let ended = crate::support::eventually::within(crate::support::patience(), || {
         server.try_wait().expect("a child")
     });
     server.kill().ok();

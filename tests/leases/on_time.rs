@@ -35,7 +35,7 @@ fn lateness(client: &mut Client, ttl_ms: u64) -> Duration {
             return seen - deadline_earliest;
         }
         assert!(
-            seen < deadline_earliest + super::support::PATIENCE,
+            seen < deadline_earliest + super::support::patience(),
             "the key never goes"
         );
     }

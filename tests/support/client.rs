@@ -11,8 +11,8 @@ impl Client {
     /// Connects, or not.
     pub fn try_connect(port: u16) -> Option<Self> {
         let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).ok()?;
-        let connection = client.get_connection_with_timeout(super::PATIENCE).ok()?;
-        connection.set_read_timeout(Some(super::PATIENCE)).ok()?;
+        let connection = client.get_connection_with_timeout(super::patience()).ok()?;
+        connection.set_read_timeout(Some(super::patience())).ok()?;
         Some(Self { connection })
     }
 

@@ -5,23 +5,29 @@
     reason = "tests measure time from outside the module"
 )]
 
+use super::valgrind;
 use std::time::{Duration, Instant};
 
 /// How long a condition may take before a test fails: long enough for a machine
 /// that is busy with something else.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub fn patience() -> Duration {
+    match valgrind::is_watching() {
+        false => Duration::from_secs(20),
+        true => Duration::from_secs(120),
+    }
+}
 
 /// The time, as the test sees it.
 pub fn now() -> Instant {
     Instant::now()
 }
 
-/// Asks until there is an answer; fails after [`PATIENCE`], saying `what` was
+/// Asks until there is an answer; fails after [`patience`], saying `what` was
 /// waited for.
 pub fn eventually<T>(what: &str, ask: impl FnMut() -> Option<T>) -> T {
-    match within(PATIENCE, ask) {
+    match within(patience(), ask) {
         Some(answer) => answer,
-        None => panic!("{what}: not within {PATIENCE:?}"),
+        None => panic!("{what}: not within {:?}", patience()),
     }
 }
 

@@ -23,7 +23,7 @@ impl Wire {
     fn with_buffer(port: u16, bytes: usize) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
         stream.set_nodelay(true).expect("a socket");
-        let patience = Some(super::PATIENCE);
+        let patience = Some(super::patience());
         stream.set_read_timeout(patience).expect("a socket");
         stream.set_write_timeout(patience).expect("a socket");
         Self {

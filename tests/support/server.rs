@@ -3,7 +3,7 @@
 //! It listens on loopback only and is killed when it goes out of scope, also
 //! when the test panics; then its log is shown.
 
-use super::{eventually, valgrind, Client, PATIENCE};
+use super::{eventually, patience, valgrind, Client};
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -178,7 +178,7 @@ impl Server {
 
     /// Whether it answers; false if it ends before.
     fn comes_up(&mut self) -> bool {
-        super::eventually::within(PATIENCE, || {
+        super::eventually::within(patience(), || {
             let child = self.child.as_mut()?;
             if child.try_wait().expect("a child").is_some() {
                 return Some(false);
