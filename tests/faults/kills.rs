@@ -3,7 +3,7 @@
 use crate::campaign::{Campaign, Control};
 use crate::judge::Promise;
 use crate::route::One;
-use crate::support::Server;
+use crate::support::{pass, Server};
 use crate::workers::{Habits, Workers};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,16 @@ fn kill_and_start(name: &'static str, settings: &[&str], promise: Promise) {
     let workers = Workers::start(Arc::new(route.clone()), Habits::USUAL, campaign.seed());
     while campaign.next_trial() {
         let uptime = Duration::from_micros(campaign.dice().u64(0..200_000));
-        std::thread::sleep(uptime);
+        pass(uptime);
         campaign.fault("kill -9", workers.busy());
         server.crash();
         route.leads_to(server.port());
     }
-    let outcome = workers.finish();
+    let mut outcome = workers.finish();
     server.assert_healthy();
+    let Habits { keys, ttl_ms, .. } = Habits::USUAL;
+    let longest = Duration::from_millis(ttl_ms);
+    campaign.all_are_free_again(&mut server.client(), keys, longest, &mut outcome);
     campaign.end(outcome, promise, Control::MayLose, 100);
 }
 

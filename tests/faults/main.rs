@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `campaign.rs`  | trials, seeds, counting faults, what is written down at the end |
 //! | `history.rs`   | what a client was told, and when |
+//! | `liveness.rs`  | what must be so when the faults are over |
 //! | `judge.rs`     | what must be true of a history |
 //! | `resource.rs`  | what the locks protect: a counter with a fence, and one without |
 //! | `route.rs`     | where a client finds the server of a key |
@@ -28,6 +29,7 @@ mod history;
 mod judge;
 mod kills;
 mod record;
+mod liveness;
 mod resource;
 mod route;
 mod workers;

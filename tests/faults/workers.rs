@@ -6,7 +6,7 @@ use crate::campaign::Outcome;
 use crate::history::{Grant, Stamp, Unit};
 use crate::resource::Resource;
 use crate::route::Route;
-use crate::support::PATIENCE;
+use crate::support::{pass, PATIENCE};
 use redis::{Connection, ErrorKind, RedisError, Value};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -245,9 +245,7 @@ impl Worker {
         if one_in(&mut self.dice, habits.oversleeps_one_in) {
             thinks = Duration::from_millis(habits.ttl_ms).mul_f64(1.0 + self.dice.f64());
         }
-        if !thinks.is_zero() {
-            std::thread::sleep(thinks);
-        }
+        pass(thinks);
         shared
             .resource
             .write(grant.key, grant.token, grant.unit, &reading);

@@ -44,3 +44,16 @@ pub fn within<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Opti
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }
+
+/// Lets so much time go by: for a fault at a random instant, or a client that thinks
+/// or is paused. Never for waiting until something is so.
+pub fn pass(time: Duration) {
+    let end = now() + time;
+    loop {
+        let left = end.saturating_duration_since(now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left);
+    }
+}
