@@ -154,8 +154,16 @@ struct Worker {
     last: u64,
 }
 
-/// How often a request is repeated that was not answered.
+/// How often a request is repeated that was not answered, at the least, and for how
+/// long: a server that was killed needs some time until it answers again.
 const TRIES: u32 = 6;
+const TRIES_FOR: Duration = Duration::from_millis(300);
+
+/// Counts tries until there were enough.
+fn tries() -> impl Iterator<Item = u32> {
+    let end = Stamp::now().plus(TRIES_FOR);
+    (0..).take_while(move |&tries| tries < TRIES || Stamp::now() < end)
+}
 
 /// How long a client waits before it asks again.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -198,7 +206,7 @@ impl Worker {
             words.extend(["BLOCK".to_owned(), waits_ms.to_string()]);
         }
         let first_asked = Stamp::now();
-        for _ in 0..TRIES {
+        for _ in tries() {
             let asked = Stamp::now();
             let (said, server) = self.ask(&words);
             match said {
@@ -278,7 +286,7 @@ impl Worker {
         ];
         let first_asked = Stamp::now();
         let mut is_first = true;
-        for _ in 0..TRIES {
+        for _ in tries() {
             match self.ask(&words).0 {
                 Said::Number(released) => {
                     // An earlier request that was not answered may have done it.

@@ -16,6 +16,7 @@ pub struct Server {
     directory: tempfile::TempDir,
     port: u16,
     settings: Vec<String>,
+    environment: Vec<(String, String)>,
     starts: usize,
 }
 
@@ -58,11 +59,18 @@ impl Server {
 
     /// A server with more settings, each a line of redis.conf.
     pub fn with(settings: &[&str]) -> Self {
+        Self::within(settings, &[])
+    }
+
+    /// A server with more settings, and variables in its environment.
+    pub fn within(settings: &[&str], environment: &[(&str, &str)]) -> Self {
+        let own = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
         let mut server = Self {
             child: None,
             directory: tempfile::tempdir().expect("a directory for temporary files"),
             port: 0,
             settings: settings.iter().map(|&line| line.to_owned()).collect(),
+            environment: environment.iter().map(own).collect(),
             starts: 0,
         };
         server.start_again();
@@ -94,6 +102,13 @@ impl Server {
             self.port = 0;
         }
         panic!("the server does not start:\n{}", self.log());
+    }
+
+    /// Starts the server in the directory it had and does not wait for an answer:
+    /// only [`Server::kill`] may follow.
+    pub fn start_and_look_away(&mut self) {
+        assert!(self.child.is_none(), "it is running");
+        self.spawn();
     }
 
     /// Starts the server and says how it ends, for files it cannot load.
@@ -169,6 +184,7 @@ impl Server {
             .arg(&conf_path)
             .current_dir(path)
             .env("RUST_BACKTRACE", "0")
+            .envs(self.environment.clone())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a file"))
             .stderr(log)
