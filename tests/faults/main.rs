@@ -8,6 +8,7 @@
 //! | `history.rs`   | what a client was told, and when |
 //! | `liveness.rs`  | what must be so when the faults are over |
 //! | `judge.rs`     | what must be true of a history |
+//! | `process.rs`   | clients that are processes of their own |
 //! | `resource.rs`  | what the locks protect: a counter with a fence, and one without |
 //! | `route.rs`     | where a client finds the server of a key |
 //! | `workers.rs`   | the clients |
@@ -30,6 +31,8 @@ mod judge;
 mod kills;
 mod record;
 mod liveness;
+mod pauses;
+mod process;
 mod resource;
 mod route;
 mod workers;

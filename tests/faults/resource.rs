@@ -29,8 +29,10 @@ struct Tally {
 
 /// What was read, to be written back with one more.
 pub struct Reading {
-    fenced: Option<u64>,
-    bare: u64,
+    /// From the counter with a fence, if it let the reader in.
+    pub fenced: Option<u64>,
+    /// From the one without.
+    pub bare: u64,
 }
 
 /// How many updates were accepted and are gone.

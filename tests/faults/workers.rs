@@ -169,7 +169,7 @@ fn tries() -> impl Iterator<Item = u32> {
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What of its lease a client counts on: clocks are not all as fast.
-const COUNTED: f64 = 0.99;
+pub const COUNTED: f64 = 0.99;
 
 impl Worker {
     fn work(mut self) -> Vec<Grant> {
