@@ -5,6 +5,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `campaign.rs`  | trials, seeds, counting faults, what is written down at the end |
+//! | `cluster.rs`   | several masters, and the way to the one that serves a slot |
 //! | `history.rs`   | what a client was told, and when |
 //! | `liveness.rs`  | what must be so when the faults are over |
 //! | `judge.rs`     | what must be true of a history |
@@ -12,6 +13,7 @@
 //! | `resource.rs`  | what the locks protect: a counter with a fence, and one without |
 //! | `route.rs`     | where a client finds the server of a key |
 //! | `workers.rs`   | the clients |
+//! | `zombies.rs`   | masters that were replaced and do not know it |
 //!
 //! All other files are campaigns. `make test-faults` runs them; `RECORD.md` is what
 //! long runs have shown.
@@ -24,7 +26,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The slots, as the rules know them: to choose keys by.
+#[allow(dead_code, reason = "the tests need no sets of slots")]
+#[path = "../../src/lock/slots.rs"]
+mod slots;
+
 mod campaign;
+mod cluster;
+mod failovers;
 #[allow(dead_code, reason = "not every campaign has a use for all of it")]
 mod history;
 mod judge;
@@ -36,3 +45,4 @@ mod process;
 mod resource;
 mod route;
 mod workers;
+mod zombies;
