@@ -204,6 +204,11 @@ impl Server {
         self.in_background(Event::Sweep { most })
     }
 
+    /// Sends connections away that have waited long enough.
+    pub(crate) fn sweep_waits(&mut self, most: usize) -> Vec<Effect> {
+        self.in_background(Event::SweepWaits { most })
+    }
+
     /// Frees some of what FLUSH and SWAPDB ended.
     pub(crate) fn reclaim(&mut self, most: u32) -> Vec<Effect> {
         self.in_background(Event::Reclaim { most })
@@ -232,9 +237,7 @@ impl Server {
         let lost = self.locks.take_lost_cover();
         self.sent.extend(lost.map(Sent::Cover));
         self.reclaim(slices.reclaim);
-        self.in_background(Event::SweepWaits {
-            most: slices.waits.min(self.locks.waiting()),
-        });
+        self.sweep_waits(slices.waits.min(self.locks.waiting()));
         if slices.leave != Leave::Wait {
             self.leave = slices.leave;
             self.sweep(slices.leases.min(self.locks.len()));

@@ -1,0 +1,282 @@
+//! What must be true of all grants together, whichever node made them: tokens rise,
+//! and nobody holds a lock whom a client with a guarantee excludes.
+//!
+//! Where design and README say that tokens may fail to rise, the judge says which of
+//! their reasons it was, and counts it. Where clocks agree, where there is only one
+//! master and nobody raises a token there is no such reason.
+
+use crate::lock::Tolerance;
+use crate::plan::{Setting, Walls};
+
+/// A promise that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub(crate) claim: &'static str,
+    pub(crate) detail: String,
+}
+
+impl Broken {
+    pub(crate) fn new(claim: &'static str, detail: String) -> Self {
+        Self { claim, detail }
+    }
+}
+
+pub(crate) type Verdict = Result<(), Broken>;
+
+/// Why a token did not rise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Excuses {
+    /// The ceiling was lost, and the clock is behind the start of the earlier term.
+    pub(crate) clock_behind: u64,
+    /// The ceiling was lost, and the earlier term began at a ceiling of its own that
+    /// was ahead of its clock.
+    pub(crate) term_ahead_of_clock: u64,
+    /// A RAISE was lost.
+    pub(crate) raise_lost: u64,
+    /// It was granted by a master of whom others knew that it was deposed.
+    pub(crate) by_a_deposed_master: u64,
+    /// RAISE brought it to a token of somebody else.
+    pub(crate) raised_to_anothers: u64,
+}
+
+impl Excuses {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.clock_behind += other.clock_behind;
+        self.term_ahead_of_clock += other.term_ahead_of_clock;
+        self.raise_lost += other.raise_lost;
+        self.by_a_deposed_master += other.by_a_deposed_master;
+        self.raised_to_anothers += other.raised_to_anothers;
+    }
+}
+
+/// A time in which a server is a source of tokens. They are numbered as they begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Term {
+    pub(crate) node: usize,
+    pub(crate) wall_ms: u64,
+    /// All its tokens must be above this: what it knew, and its clock.
+    pub(crate) above: u64,
+    pub(crate) issued: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Granted,
+    Raised,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Issued {
+    token: u64,
+    owner: u64,
+    term: usize,
+    origin: Origin,
+}
+
+#[derive(Clone, Debug, Default)]
+struct History {
+    highest: u64,
+    issued: Vec<Issued>,
+    /// A token was given out twice, with an excuse.
+    is_ambiguous: bool,
+}
+
+/// Until then a client may rely on its hold.
+#[derive(Clone, Copy, Debug)]
+struct Guarantee {
+    key: usize,
+    owner: u64,
+    client: usize,
+    era: u64,
+    tolerates: Tolerance,
+    until: u64,
+    session: Option<u64>,
+}
+
+/// A client that was told that it holds a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    pub(crate) key: usize,
+    pub(crate) owner: u64,
+    pub(crate) client: usize,
+    pub(crate) tolerates: Tolerance,
+    pub(crate) session: Option<u64>,
+    /// For as long as the server has lost nothing.
+    pub(crate) era: u64,
+    pub(crate) until: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Judge {
+    pub(crate) terms: Vec<Term>,
+    keys: Vec<History>,
+    guarantees: Vec<Guarantee>,
+    pub(crate) excuses: Excuses,
+    pub(crate) grants: u64,
+    splits: bool,
+    raises: bool,
+    clocks_agree: bool,
+}
+
+impl Judge {
+    pub(crate) fn new(setting: &Setting) -> Self {
+        Self {
+            terms: Vec::new(),
+            keys: vec![History::default(); setting.keys],
+            guarantees: Vec::new(),
+            excuses: Excuses::default(),
+            grants: 0,
+            splits: setting.splits,
+            raises: setting.raises,
+            clocks_agree: setting.walls == Walls::Agree,
+        }
+    }
+
+    /// A hold is new, or its token was raised.
+    pub(crate) fn issued(
+        &mut self,
+        (key, owner, token): (usize, u64, u64),
+        term: usize,
+        origin: Origin,
+    ) -> Verdict {
+        self.grants += u64::from(origin == Origin::Granted);
+        self.terms[term].issued += 1;
+        let later = Issued {
+            token,
+            owner,
+            term,
+            origin,
+        };
+        let history = &mut self.keys[key];
+        if token > history.highest {
+            history.highest = token;
+        } else {
+            let mut is_ambiguous = false;
+            for earlier in history.issued.iter().filter(|it| it.token >= token) {
+                is_ambiguous |= earlier.token == token;
+                excuse(
+                    &self.terms,
+                    (earlier, &later),
+                    (self.splits, self.clocks_agree),
+                    &mut self.excuses,
+                )?;
+            }
+            history.is_ambiguous |= is_ambiguous;
+        }
+        history.issued.push(later);
+        if !self.raises && origin == Origin::Raised {
+            return Err(Broken::new("nobody-raises", format!("{later:?}")));
+        }
+        Ok(())
+    }
+
+    /// Whether a key's tokens tell its holders apart.
+    pub(crate) fn is_ambiguous(&self, key: usize) -> bool {
+        self.keys[key].is_ambiguous
+    }
+
+    /// A client hears that it holds a lock.
+    pub(crate) fn told(&mut self, now: u64, told: Told) -> Verdict {
+        let mine = self.guarantees.iter_mut().find(|it| it.owner == told.owner);
+        if let Some(mine) = mine.filter(|it| it.until > now && it.era == told.era) {
+            mine.until = mine.until.max(told.until);
+            mine.session = told.session;
+            return Ok(());
+        }
+        self.guarantees
+            .retain(|it| it.until > now && it.owner != told.owner);
+        if told.until <= now {
+            return Ok(());
+        }
+        let beside = self.guarantees.iter();
+        let beside = beside.filter(|it| it.key == told.key && it.era == told.era);
+        let (count, least) = beside.fold((1_u64, told.tolerates), |(count, least), it| {
+            (count + 1, least.min(it.tolerates))
+        });
+        if least != Tolerance::ANY && count > least.to_number() {
+            let detail = format!("{told:?} beside {:?}", self.guarantees);
+            return Err(Broken::new("one-holder (clients)", detail));
+        }
+        self.guarantees.push(Guarantee {
+            key: told.key,
+            owner: told.owner,
+            client: told.client,
+            era: told.era,
+            tolerates: told.tolerates,
+            until: told.until,
+            session: told.session,
+        });
+        Ok(())
+    }
+
+    /// A client holds on: whether it had a guarantee until now.
+    pub(crate) fn relies(&self, now: u64, owner: u64) -> bool {
+        let mut guarantees = self.guarantees.iter();
+        guarantees.any(|it| it.owner == owner && it.until > now)
+    }
+
+    /// The client gives it up, or knows that it lost it.
+    pub(crate) fn given_up(&mut self, owner: u64) {
+        self.guarantees.retain(|it| it.owner != owner);
+    }
+
+    /// A connection is gone, and what was bound to it.
+    pub(crate) fn connection_gone(&mut self, connection: u64) {
+        self.guarantees
+            .retain(|it| it.session != Some(connection));
+    }
+
+    /// Holds were broken by force.
+    pub(crate) fn broken(&mut self, era: u64, key: Option<usize>) {
+        let is_of = |it: &Guarantee| it.era == era && key.is_none_or(|key| key == it.key);
+        self.guarantees.retain(|it| !is_of(it));
+    }
+
+    pub(crate) fn guarantees_of(&self, client: usize) -> usize {
+        let of_client = self.guarantees.iter().filter(|it| it.client == client);
+        of_client.count()
+    }
+}
+
+/// Whether a later token may be no larger than an earlier one.
+fn excuse(
+    terms: &[Term],
+    (earlier, later): (&Issued, &Issued),
+    (splits, clocks_agree): (bool, bool),
+    excuses: &mut Excuses,
+) -> Verdict {
+    if later.origin == Origin::Raised {
+        // RAISE says which token it wants; it is no later grant.
+        excuses.raised_to_anothers += u64::from(earlier.token == later.token);
+        return Ok(());
+    }
+    let (before, after) = (&terms[earlier.term], &terms[later.term]);
+    let broken = |claim| {
+        let detail = format!("{later:?} of {after:?} comes after {earlier:?} of {before:?}");
+        Err(Broken::new(claim, detail))
+    };
+    if earlier.term > later.term {
+        if !splits || before.node == after.node {
+            return broken("tokens-rise: there is one master");
+        }
+        excuses.by_a_deposed_master += 1;
+        return Ok(());
+    }
+    if earlier.term == later.term {
+        return broken("tokens-rise: within a term");
+    }
+    if earlier.token <= after.above {
+        return broken("tokens-rise: above what was known");
+    }
+    if earlier.origin == Origin::Raised {
+        excuses.raise_lost += 1;
+    } else if after.wall_ms <= before.wall_ms + before.issued / 4_096 {
+        if clocks_agree && after.wall_ms > before.wall_ms {
+            return broken("tokens-rise: the clocks agree");
+        }
+        excuses.clock_behind += 1;
+    } else {
+        excuses.term_ahead_of_clock += 1;
+    }
+    Ok(())
+}

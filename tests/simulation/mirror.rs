@@ -1,0 +1,226 @@
+//! What somebody sees who listens to a node: who holds what, by what was sent to
+//! its log and replicas, and who stands in line, by what clients were told.
+//!
+//! It is written without the rules, and is what they are compared with.
+
+use crate::lock::{BootTime, Tolerance};
+use crate::sent::Sent;
+
+/// The largest token, and the largest ceiling, that a node was told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) last: u64,
+    pub(crate) ceiling: u64,
+}
+
+impl Known {
+    pub(crate) fn hear(&mut self, sent: &Sent) {
+        match sent {
+            Sent::Cover(cover) => self.ceiling = self.ceiling.max(cover.ceiling.get()),
+            Sent::Grant { token, .. } | Sent::Cooling { token, .. } => self.hear_token(token.get()),
+            _ => {}
+        }
+    }
+
+    fn hear_token(&mut self, token: u64) {
+        self.last = self.last.max(token);
+        self.ceiling = self.ceiling.max(token);
+    }
+
+    pub(crate) fn join(&mut self, other: Self) {
+        self.last = self.last.max(other.last);
+        self.ceiling = self.ceiling.max(other.ceiling);
+    }
+
+    pub(crate) fn most(self) -> u64 {
+        self.last.max(self.ceiling)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeenHold {
+    pub(crate) owner: u64,
+    pub(crate) token: u64,
+    pub(crate) deadline: u64,
+    pub(crate) delay: u64,
+    pub(crate) tolerates: Tolerance,
+    /// Bound to this connection.
+    pub(crate) session: Option<u64>,
+    /// A client was told of it. Until then it ends with the connection in line.
+    pub(crate) is_heard: bool,
+}
+
+impl SeenHold {
+    pub(crate) fn over_at(&self) -> u64 {
+        self.deadline + self.delay
+    }
+
+    pub(crate) fn counts(&self, now: u64) -> bool {
+        now < self.over_at()
+    }
+
+    pub(crate) fn is_live(&self, now: u64) -> bool {
+        now < self.deadline
+    }
+}
+
+/// Holds with what was left of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SavedHolds(Vec<Vec<SeenHold>>);
+
+impl SavedHolds {
+    /// What can be known from the holds alone.
+    pub(crate) fn known(&self) -> Known {
+        let mut known = Known::default();
+        for hold in self.0.iter().flatten() {
+            known.hear_token(hold.token);
+        }
+        known
+    }
+}
+
+/// A place in line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SeenPlace {
+    pub(crate) owner: u64,
+    pub(crate) tolerates: Tolerance,
+    pub(crate) connections: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mirror {
+    /// By key.
+    pub(crate) holds: Vec<Vec<SeenHold>>,
+    pub(crate) lines: Vec<Vec<SeenPlace>>,
+    pub(crate) known: Known,
+}
+
+/// Which of the keys, all of which have one letter.
+pub(crate) fn key_number(key: &[u8]) -> usize {
+    usize::from(key[0] - b'a')
+}
+
+pub(crate) fn owner_number(owner: &[u8]) -> u64 {
+    u64::from_be_bytes(owner.try_into().expect("owners have eight bytes"))
+}
+
+const MS: u64 = 1_000_000;
+
+impl Mirror {
+    pub(crate) fn new(keys: usize) -> Self {
+        Self {
+            holds: vec![Vec::new(); keys],
+            lines: vec![Vec::new(); keys],
+            known: Known::default(),
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.holds.iter().all(Vec::is_empty) && self.lines.iter().all(Vec::is_empty)
+    }
+
+    pub(crate) fn hold_of(&mut self, key: usize, owner: u64) -> Option<&mut SeenHold> {
+        let mut holds = self.holds[key].iter_mut().rev();
+        holds.find(|hold| hold.owner == owner)
+    }
+
+    /// As [`crate::server::Server::apply`]: whatever is said is so.
+    pub(crate) fn apply(&mut self, now: BootTime, sent: &Sent) {
+        self.known.hear(sent);
+        let now = now.as_ns();
+        match sent {
+            Sent::Cover(_) => {}
+            Sent::Grant {
+                at: (_, key),
+                owner,
+                token,
+                ttl,
+                tolerates,
+                delay,
+            } => self.put(
+                key_number(key),
+                SeenHold {
+                    owner: owner_number(owner),
+                    token: token.get(),
+                    deadline: now + ttl.as_ms() * MS,
+                    delay: delay.as_ms() * MS,
+                    tolerates: *tolerates,
+                    session: None,
+                    is_heard: true,
+                },
+            ),
+            Sent::Cooling {
+                at: (_, key),
+                owner,
+                token,
+                tolerates,
+                left,
+            } => self.put(
+                key_number(key),
+                SeenHold {
+                    owner: owner_number(owner),
+                    token: token.get(),
+                    deadline: now,
+                    delay: left.as_ms() * MS,
+                    tolerates: *tolerates,
+                    session: None,
+                    is_heard: true,
+                },
+            ),
+            Sent::End {
+                at: (_, key),
+                token,
+                ..
+            } => self.holds[key_number(key)].retain(|hold| hold.token != token.get()),
+            Sent::Deleted(db, key) | Sent::Moved(db, key, _) if *db == 0 => {
+                self.holds[key_number(key)].clear();
+            }
+            Sent::Deleted(..) | Sent::Moved(..) => {}
+            Sent::Renamed(_, from, to) => {
+                self.holds[key_number(from)].clear();
+                self.holds[key_number(to)].clear();
+            }
+            Sent::Swapped(_) | Sent::Flushed(_) => self.holds.iter_mut().for_each(Vec::clear),
+        }
+    }
+
+    fn put(&mut self, key: usize, hold: SeenHold) {
+        let holds = &mut self.holds[key];
+        if hold.tolerates == Tolerance::ALONE {
+            holds.clear();
+        }
+        holds.retain(|there| there.token != hold.token);
+        holds.push(hold);
+    }
+
+    pub(crate) fn saved(&self, now: BootTime) -> SavedHolds {
+        let now = now.as_ns();
+        let left = |hold: &SeenHold| {
+            let left_ns = hold.deadline.saturating_sub(now);
+            let cools = hold.counts(now) && !hold.is_live(now);
+            let delay = match cools {
+                true => (hold.over_at() - now).div_ceil(MS) * MS,
+                false if hold.is_live(now) => hold.delay,
+                false => 0,
+            };
+            SeenHold {
+                deadline: match cools {
+                    true => 0,
+                    false => left_ns.div_ceil(MS).max(1) * MS,
+                },
+                delay,
+                session: None,
+                ..*hold
+            }
+        };
+        let of_key = |holds: &Vec<SeenHold>| holds.iter().map(left).collect();
+        SavedHolds(self.holds.iter().map(of_key).collect())
+    }
+
+    pub(crate) fn load(&mut self, now: BootTime, saved: &SavedHolds) {
+        self.holds.clone_from(&saved.0);
+        for hold in self.holds.iter_mut().flatten() {
+            hold.deadline += now.as_ns();
+        }
+    }
+}
