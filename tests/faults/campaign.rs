@@ -225,7 +225,14 @@ impl Campaign {
     }
 
     fn write_down(&self, outcome: &Outcome, worth: &str) {
-        let fault = |(kind, count): (&&str, &Count)| json!({"kind": kind, "all": count.all, "held": count.held, "queued": count.queued});
+        let fault = |(kind, count): (&&str, &Count)| {
+            json!({
+                "kind": kind,
+                "all": count.all,
+                "held": count.held,
+                "queued": count.queued,
+            })
+        };
         let faults: Vec<_> = self.faults.iter().map(fault).collect();
         let line = json!({
             "campaign": self.name,

@@ -4,7 +4,7 @@
 //! | name | says |
 //! |---|---|
 //! | `unique`  | no two units of work got the same token for the same key |
-//! | `rising`  | of two grants of a key, one asked for after the other was known: the later has the larger token |
+//! | `rising`  | a grant that was asked for after another was known has the larger token |
 //! | `apart`   | what two clients could count on at the same time was not the same key |
 //! | `kept`    | nobody was told that a hold is over while it could be counted on |
 

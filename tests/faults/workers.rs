@@ -6,7 +6,7 @@ use crate::campaign::Outcome;
 use crate::history::{Grant, Stamp, Unit};
 use crate::resource::Resource;
 use crate::route::Route;
-use crate::support::{pass, PATIENCE};
+use crate::support::{pass, patience};
 use redis::{Connection, ErrorKind, RedisError, Value};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -367,7 +367,7 @@ impl Worker {
     fn link(&mut self, port: u16) -> Option<&mut Connection> {
         if !self.links.contains_key(&port) {
             let client = redis::Client::open(format!("redis://127.0.0.1:{port}/")).ok()?;
-            let link = client.get_connection_with_timeout(PATIENCE / 20).ok()?;
+            let link = client.get_connection_with_timeout(patience() / 20).ok()?;
             let waits = Duration::from_millis(self.shared.habits.waits_ms);
             link.set_read_timeout(Some(waits + Duration::from_secs(1)))
                 .ok()?;

@@ -153,13 +153,7 @@ impl Node {
     }
 
     /// A master says so: was it allowed to?
-    fn hear(
-        &mut self,
-        now: BootTime,
-        sent: &Sent,
-        ending: Ending,
-        judge: &mut Judge,
-    ) -> Verdict {
+    fn hear(&mut self, now: BootTime, sent: &Sent, ending: Ending, judge: &mut Judge) -> Verdict {
         match sent {
             Sent::Cover(cover) => {
                 self.mirror.known.hear(sent);
@@ -338,7 +332,11 @@ impl Node {
     /// A connection is gone: it waits no more, and its holds end; whose they were.
     pub(crate) fn connection_gone(&mut self, now: u64, connection: u64) -> Vec<u64> {
         let boot = self.boot(now).as_ns();
-        while let Some(place) = self.waiting.iter().position(|it| it.connection == connection) {
+        while let Some(place) = self
+            .waiting
+            .iter()
+            .position(|it| it.connection == connection)
+        {
             let waiting = self.waiting.remove(place);
             self.at(now).silently(Event::TicketGone(waiting.ticket));
             match waiting.granted {
@@ -430,6 +428,8 @@ fn may_end(now: BootTime, key: usize, hold: &SeenHold, ending: Ending) -> Verdic
     if is_allowed || !hold.counts(now.as_ns()) {
         return Ok(());
     }
-    Err(Broken::new("never-early", format!("{hold:?} ends at {now:?}")))
+    Err(Broken::new(
+        "never-early",
+        format!("{hold:?} ends at {now:?}"),
+    ))
 }
-

@@ -87,7 +87,11 @@ impl fmt::Display for Totals {
             excuses.raised_to_anothers,
             self.strict_seeds,
         )?;
-        writeln!(to, "{:>24} {:>12} {:>28}", "step", "taken", "hit a held or queued lock")?;
+        writeln!(
+            to,
+            "{:>24} {:>12} {:>28}",
+            "step", "taken", "hit a held or queued lock"
+        )?;
         for (kind, (count, hits)) in KINDS.iter().zip(&self.steps_of) {
             writeln!(to, "{kind:>24} {count:>12} {hits:>28}")?;
         }

@@ -17,8 +17,7 @@ pub mod waiter;
 
 pub use client::Client;
 pub use connections::connections_most;
-pub use eventually::{eventually, now, patience};
-pub use eventually::{eventually, now, pass, PATIENCE};
+pub use eventually::{eventually, now, pass, patience};
 pub use replica::{catch_up, replica_of};
 pub use server::Server;
 pub use stream::{Listening, Stream};
