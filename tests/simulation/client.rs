@@ -315,6 +315,8 @@ impl Deployment {
                     let detail = format!("{token} for {work:?}");
                     return Err(Broken::new("same-answer (clients)", detail));
                 }
+                // What was read under another token may have been replaced since.
+                work.read = work.read.filter(|_| work.token == Some(token));
                 (work.token, work.era, work.is_raising) = (Some(token), era, false);
                 if op == Op::Acquire {
                     work.bound = work.ask.is_session.then_some(line.connection);
@@ -338,6 +340,7 @@ impl Deployment {
         let told = Told {
             key: work.ask.key,
             owner: work.ask.owner,
+            token: work.token.unwrap_or_default(),
             client: line.client,
             tolerates: work.ask.tolerates,
             session: work.bound,

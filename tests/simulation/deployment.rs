@@ -40,10 +40,18 @@ pub(crate) struct Deployment {
     pub(crate) streams: u64,
     pub(crate) eras: u64,
     pub(crate) totals: Totals,
+    told: Telling,
+}
+
+/// Whether what happens is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    Nothing,
+    Everything,
 }
 
 impl Deployment {
-    pub(crate) fn new(setting: &Setting) -> Self {
+    pub(crate) fn new(setting: &Setting, told: Telling) -> Self {
         let mut rng = Rng::with_seed(setting.clock_seed);
         let mut deployment = Self {
             setting: setting.clone(),
@@ -59,6 +67,7 @@ impl Deployment {
             streams: 0,
             eras: 0,
             totals: Totals::default(),
+            told,
         };
         for number in 0..=setting.replicas {
             let (drift_ppm, ahead_ms) = match setting.walls {
@@ -91,6 +100,7 @@ impl Deployment {
                 term: 0,
                 eras: vec![0; setting.keys],
                 asked_ttl_ms: 0,
+                told,
                 restarts_at: 0,
                 paused_until: 0,
                 too_few_until: 0,
@@ -111,6 +121,9 @@ impl Deployment {
     }
 
     pub(crate) fn take(&mut self, step: Step) -> Verdict {
+        if self.told == Telling::Everything {
+            println!("{:>14} ns later: {:?}", step.after_ns, step.action);
+        }
         self.run_until(self.now + step.after_ns)?;
         self.totals.steps += 1;
         let hits = self.is_hit(step.action);
@@ -279,6 +292,9 @@ impl Deployment {
 
     fn deliver(&mut self, letter: Letter) -> Verdict {
         let now = self.now;
+        if self.told == Telling::Everything {
+            println!("    {now} {letter:?}");
+        }
         let line = match letter {
             Letter::Answered(line, reply, era) => return self.answered(line, reply, era),
             Letter::Asked(line, _) | Letter::Closed(line) | Letter::Unblocked(line, _) => line,
@@ -295,8 +311,8 @@ impl Deployment {
             Letter::Asked(line, ask) => self.asked(line, ask),
             Letter::Closed(line) => {
                 let lost = node.connection_gone(now, line.connection);
-                for owner in lost {
-                    self.judge.given_up(owner);
+                for (owner, token) in lost {
+                    self.judge.session_ended(now, owner, token);
                 }
                 self.turn(line.node)
             }

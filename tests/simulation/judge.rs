@@ -7,6 +7,7 @@
 
 use crate::lock::Tolerance;
 use crate::plan::{Setting, Walls};
+use std::collections::VecDeque;
 
 /// A promise that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub(crate) struct Excuses {
     pub(crate) by_a_deposed_master: u64,
     /// RAISE brought it to a token of somebody else.
     pub(crate) raised_to_anothers: u64,
+    /// No token: a request that came late bound a hold to a connection that was about
+    /// to close, though its client was told of it on another.
+    pub(crate) session_of_a_late_request: u64,
 }
 
 impl Excuses {
@@ -46,6 +50,7 @@ impl Excuses {
         self.raise_lost += other.raise_lost;
         self.by_a_deposed_master += other.by_a_deposed_master;
         self.raised_to_anothers += other.raised_to_anothers;
+        self.session_of_a_late_request += other.session_of_a_late_request;
     }
 }
 
@@ -66,6 +71,7 @@ pub(crate) enum Origin {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[allow(dead_code, reason = "shown where a promise is broken")]
 struct Issued {
     token: u64,
     owner: u64,
@@ -81,12 +87,14 @@ struct History {
     is_ambiguous: bool,
 }
 
+/// More answers than this are not under way.
+const ENDED_MOST: usize = 32;
+
 /// Until then a client may rely on its hold.
 #[derive(Clone, Copy, Debug)]
 struct Guarantee {
     key: usize,
     owner: u64,
-    client: usize,
     era: u64,
     tolerates: Tolerance,
     until: u64,
@@ -98,6 +106,8 @@ struct Guarantee {
 pub(crate) struct Told {
     pub(crate) key: usize,
     pub(crate) owner: u64,
+    pub(crate) token: u64,
+    #[allow(dead_code, reason = "shown where a promise is broken")]
     pub(crate) client: usize,
     pub(crate) tolerates: Tolerance,
     pub(crate) session: Option<u64>,
@@ -111,6 +121,9 @@ pub(crate) struct Judge {
     pub(crate) terms: Vec<Term>,
     keys: Vec<History>,
     guarantees: Vec<Guarantee>,
+    /// Holds that ended with their sessions, the last few: an answer that tells of
+    /// them may still be under way.
+    ended: VecDeque<(u64, u64)>,
     pub(crate) excuses: Excuses,
     pub(crate) grants: u64,
     splits: bool,
@@ -124,6 +137,7 @@ impl Judge {
             terms: Vec::new(),
             keys: vec![History::default(); setting.keys],
             guarantees: Vec::new(),
+            ended: VecDeque::new(),
             excuses: Excuses::default(),
             grants: 0,
             splits: setting.splits,
@@ -185,7 +199,7 @@ impl Judge {
         }
         self.guarantees
             .retain(|it| it.until > now && it.owner != told.owner);
-        if told.until <= now {
+        if told.until <= now || self.ended.contains(&(told.owner, told.token)) {
             return Ok(());
         }
         let beside = self.guarantees.iter();
@@ -200,7 +214,6 @@ impl Judge {
         self.guarantees.push(Guarantee {
             key: told.key,
             owner: told.owner,
-            client: told.client,
             era: told.era,
             tolerates: told.tolerates,
             until: told.until,
@@ -220,20 +233,19 @@ impl Judge {
         self.guarantees.retain(|it| it.owner != owner);
     }
 
+    /// A node ends a hold, as the connection is gone that it was bound to.
+    pub(crate) fn session_ended(&mut self, now: u64, owner: u64, token: u64) {
+        self.excuses.session_of_a_late_request += u64::from(self.relies(now, owner));
+        self.given_up(owner);
+        self.ended.push_back((owner, token));
+        if self.ended.len() > ENDED_MOST {
+            self.ended.pop_front();
+        }
+    }
+
     /// A connection is gone, and what was bound to it.
     pub(crate) fn connection_gone(&mut self, connection: u64) {
         self.guarantees.retain(|it| it.session != Some(connection));
-    }
-
-    /// Holds were broken by force.
-    pub(crate) fn broken(&mut self, era: u64, key: Option<usize>) {
-        let is_of = |it: &Guarantee| it.era == era && key.is_none_or(|key| key == it.key);
-        self.guarantees.retain(|it| !is_of(it));
-    }
-
-    pub(crate) fn guarantees_of(&self, client: usize) -> usize {
-        let of_client = self.guarantees.iter().filter(|it| it.client == client);
-        of_client.count()
     }
 }
 

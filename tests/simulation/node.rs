@@ -2,6 +2,7 @@
 //! of it.
 
 use crate::clocks::Clocks;
+use crate::deployment::Telling;
 use crate::disk::{Batch, Counter, Disk, Snapshot};
 use crate::judge::{Broken, Judge, Origin, Verdict};
 use crate::lock::{BootTime, Event, News, TicketId};
@@ -85,6 +86,7 @@ pub(crate) struct Node {
     pub(crate) too_few_until: u64,
     pub(crate) stalled_until: u64,
     pub(crate) alarm: u64,
+    pub(crate) told: Telling,
 }
 
 impl Link {
@@ -139,6 +141,9 @@ impl Node {
         }
         let batch: Batch = server.sent.drain(..).collect();
         for sent in batch.iter() {
+            if self.told == Telling::Everything {
+                println!("    {now} node {} at {}: {sent:?}", self.number, boot.as_ns());
+            }
             match self.role {
                 Role::Master => self.hear(boot, sent, ending, judge)?,
                 // It begins its own log anew.
@@ -330,7 +335,7 @@ impl Node {
     }
 
     /// A connection is gone: it waits no more, and its holds end; whose they were.
-    pub(crate) fn connection_gone(&mut self, now: u64, connection: u64) -> Vec<u64> {
+    pub(crate) fn connection_gone(&mut self, now: u64, connection: u64) -> Vec<(u64, u64)> {
         let boot = self.boot(now).as_ns();
         while let Some(place) = self
             .waiting
@@ -360,7 +365,7 @@ impl Node {
             if hold.session == Some(connection) {
                 hold.session = None;
                 hold.deadline = hold.deadline.min(boot);
-                lost.push(hold.owner);
+                lost.push((hold.owner, hold.token));
             }
         }
         lost

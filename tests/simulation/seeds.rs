@@ -3,7 +3,7 @@
 //! `SEEDS`, `STEPS`, `FROM` say how many seeds, how long each, and which is the first.
 //! `SEED` runs a single one.
 
-use crate::deployment::Deployment;
+use crate::deployment::{Deployment, Telling};
 use crate::judge::Broken;
 use crate::plan::{Plan, Setting, Step};
 use crate::shrinking::Failure;
@@ -20,7 +20,7 @@ pub(crate) struct Campaign {
     from: u64,
     seeds: u64,
     steps: usize,
-    is_single: bool,
+    told: Telling,
 }
 
 fn number(name: &str) -> Option<u64> {
@@ -42,7 +42,10 @@ impl Campaign {
                 None => number("SEEDS").unwrap_or(10_000),
             },
             steps: number("STEPS").unwrap_or(1_000) as usize,
-            is_single: single.is_some(),
+            told: match single {
+                Some(_) => Telling::Everything,
+                None => Telling::Nothing,
+            },
         }
     }
 
@@ -81,7 +84,7 @@ impl Campaign {
             }
             for place in first..(first + SLICE).min(self.seeds) {
                 let seed = self.from + place;
-                match run_seed(seed, self.steps, self.is_single) {
+                match run_seed(seed, self.steps, self.told) {
                     Ok(of_seed) => totals.add(&of_seed),
                     Err(broken) => {
                         is_over.store(true, Ordering::Relaxed);
@@ -94,30 +97,27 @@ impl Campaign {
     }
 }
 
-fn run_seed(seed: u64, steps: usize, is_told: bool) -> Result<Totals, Broken> {
+fn run_seed(seed: u64, steps: usize, told: Telling) -> Result<Totals, Broken> {
     let plan = Plan::new(seed);
     let setting = plan.setting.clone();
-    if is_told {
+    if told == Telling::Everything {
         println!("{setting:#?}");
     }
-    run(&setting, plan.take(steps), is_told)
+    run(&setting, plan.take(steps), told)
 }
 
 /// Takes a deployment through steps. A panic of the rules is a broken promise, too.
 pub(crate) fn run(
     setting: &Setting,
     steps: impl Iterator<Item = Step>,
-    is_told: bool,
+    told: Telling,
 ) -> Result<Totals, Broken> {
     let run = || {
-        let mut deployment = Deployment::new(setting);
+        let mut deployment = Deployment::new(setting, told);
         let mut outcome = deployment.start();
         for step in steps {
             if outcome.is_err() {
                 break;
-            }
-            if is_told {
-                println!("{:>14} ns later: {:?}", step.after_ns, step.action);
             }
             outcome = deployment.take(step);
         }

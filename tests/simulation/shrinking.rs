@@ -1,6 +1,7 @@
 //! A failing seed, made short: steps that do not matter are taken out, and waits that
 //! do not matter are made none, as long as the same promise is broken.
 
+use crate::deployment::Telling;
 use crate::judge::Broken;
 use crate::plan::{Action, Plan, Setting, Step};
 use crate::seeds::run;
@@ -28,7 +29,7 @@ struct Shrinking<'a> {
 impl Shrinking<'_> {
     fn breaks(&mut self, steps: &[Step]) -> Option<Broken> {
         self.runs_left = self.runs_left.checked_sub(1)?;
-        let broken = run(self.setting, steps.iter().copied(), false).err()?;
+        let broken = run(self.setting, steps.iter().copied(), Telling::Nothing).err()?;
         (broken.claim == self.claim).then_some(broken)
     }
 
@@ -107,6 +108,8 @@ impl Failure {
         shrinking.drop_steps(&mut steps, &mut broken);
         shrinking.shorten_waits(&mut steps, &mut broken);
         shrinking.drop_steps(&mut steps, &mut broken);
+        println!("What happens in the shortest run that breaks it:");
+        drop(run(&setting, steps.iter().copied(), Telling::Everything));
         Self {
             seed,
             steps_most,
