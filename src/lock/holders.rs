@@ -374,7 +374,8 @@ impl Holders {
     /// What a file is told: those that count, or the first if none does, as a key
     /// has a holder.
     pub fn stored(&self, now: BootTime) -> impl Iterator<Item = StoredHold<'_>> {
-        let none_counts = self.count(now) == 0;
+        // Asked of each: nobody may have looked since their time came.
+        let none_counts = !self.iter().any(|hold| hold.counts(now));
         let holds = self
             .iter()
             .filter(move |hold| none_counts || hold.counts(now));

@@ -183,6 +183,24 @@ fn what_is_left_of_a_lease_is_stored_rounded_up_and_at_least_one() {
     assert_eq!(bytes, forged(b"ann", 1, 1));
 }
 
+/// As long as the key is there it has a holder, also where it is read.
+#[test]
+fn of_several_leases_that_are_over_one_is_stored() {
+    let mut server = Server::new();
+    for (owner, number) in [(b"ann", 1), (b"bob", 2)] {
+        let hold = StoredHold {
+            tolerates: Tolerance::ANY,
+            ..plain(owner, number, 30)
+        };
+        server.apply_hold(b"lock", hold);
+    }
+    server.advance_ms(30);
+    let bytes = encode(server.now, server.locks.lock(server.handle(b"lock")));
+    let holds = decode(VERSION, &bytes).expect("sound");
+    let left: Vec<_> = holds.iter().map(|hold| hold.lease).collect();
+    assert_eq!(left, [Ttl::from_ms(1)]);
+}
+
 #[test]
 fn unknown_versions_are_refused() {
     for version in [0, 3, 4, u32::MAX] {
