@@ -315,6 +315,11 @@ impl Deployment {
                     let detail = format!("{token} for {work:?}");
                     return Err(Broken::new("same-answer (clients)", detail));
                 }
+                if work.token.is_some_and(|it| it != token) && !work.is_raising {
+                    // The hold was lost, and an owner that lost one is not used again.
+                    work.is_releasing = true;
+                    return Ok(());
+                }
                 // What was read under another token may have been replaced since.
                 work.read = work.read.filter(|_| work.token == Some(token));
                 (work.token, work.era, work.is_raising) = (Some(token), era, false);
@@ -323,13 +328,13 @@ impl Deployment {
                 }
                 work.outrun_by = work.outrun_by.filter(|seen| *seen > token);
             }
-            (Op::Extend | Op::ExtendOnly(_), Reply::Yes) => work.era = era,
+            (Op::ExtendOnly(_), Reply::Yes) => work.era = era,
+            // Of whichever hold the owner has by now: a request that came late may have
+            // made another one.
+            (Op::Extend, Reply::Yes) if work.era != era => return Ok(()),
+            (Op::Extend, Reply::Yes) => {}
             (Op::Fence(_), _) | (_, Reply::Error) => return Ok(()),
-            (Op::Acquire, _) => {
-                work.token = None;
-                self.judge.given_up(work.ask.owner);
-                return Ok(());
-            }
+            (Op::Acquire, _) if work.token.is_none() => return Ok(()),
             _ => {
                 self.judge.given_up(work.ask.owner);
                 client.work = None;

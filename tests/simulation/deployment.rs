@@ -310,6 +310,7 @@ impl Deployment {
         match letter {
             Letter::Asked(line, ask) => self.asked(line, ask),
             Letter::Closed(line) => {
+                self.post.forget(line.connection);
                 let lost = node.connection_gone(now, line.connection);
                 for (owner, token) in lost {
                     self.judge.session_ended(now, owner, token);
@@ -323,13 +324,12 @@ impl Deployment {
                 };
                 let waiting = node.waiting.remove(place);
                 node.at(now).silently(Event::TicketDelivered(ticket));
-                let Some(token) = waiting.granted else {
+                let Some((token, era)) = waiting.granted else {
                     return Ok(());
                 };
                 if let Some(hold) = node.mirror.hold_of(waiting.key, waiting.owner) {
                     hold.is_heard |= hold.token == token;
                 }
-                let era = node.eras[waiting.key];
                 self.reply(line, Reply::Token(token), era);
                 self.look_at_node(line.node)
             }
@@ -421,16 +421,18 @@ impl Deployment {
         node.at(now).open_term(wall);
         let wall_ms = wall.as_ms_since_2024();
         let above = node.mirror.known.most().max(wall_ms << 12);
+        let began_at = node.at(now).locks.tokens().last();
         node.term = self.judge.terms.len();
         self.judge.terms.push(crate::judge::Term {
             node: number,
             wall_ms,
             above,
+            began_at,
             issued: 0,
+            has_raised: false,
         });
-        let last = node.at(now).locks.tokens().last();
-        if last < above {
-            let detail = format!("node {number} at {last}, below {above}");
+        if began_at < above {
+            let detail = format!("node {number} at {began_at}, below {above}");
             return Err(Broken::new("a term begins above what is known", detail));
         }
         Ok(())

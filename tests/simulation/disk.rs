@@ -4,7 +4,7 @@
 use crate::lock::record::{decode, decode_counter, encode, encode_counter, VERSION};
 use crate::lock::token::StoredCounter;
 use crate::lock::{BootTime, Event};
-use crate::mirror::{Known, SavedHolds};
+use crate::mirror::{key_number, Known, Mirror, SavedHolds};
 use crate::plan::Persistence;
 use crate::sent::Sent;
 use crate::server::Server;
@@ -31,24 +31,26 @@ pub(crate) enum Counter {
 }
 
 impl Snapshot {
-    pub(crate) fn of(
-        server: &Server,
-        counter: Counter,
-        (known, holds): (Known, SavedHolds),
-    ) -> Self {
+    pub(crate) fn of(server: &Server, counter: Counter, mirror: &Mirror) -> Self {
         let stored = server.locks.tokens().stored();
         let stored = stored.filter(|_| counter == Counter::With);
-        let record = |(db, key, lock): (u32, &[u8], _)| {
+        let mut holds = SavedHolds::new(mirror.holds.len());
+        let mut records = Vec::new();
+        for (db, key, lock) in server.keys() {
             let bytes = encode(server.now, server.locks.lock(lock));
-            (db, key.to_vec(), bytes)
-        };
+            for hold in decode(VERSION, &bytes).expect("we wrote it") {
+                holds.add(key_number(key), &hold);
+            }
+            records.push((db, key.to_vec(), bytes));
+        }
+        holds.check(server.now, mirror);
         let known = match counter {
-            Counter::With => known,
+            Counter::With => mirror.known,
             Counter::Without => holds.known(),
         };
         Self {
             counter: stored.map(encode_counter),
-            records: server.keys().map(record).collect(),
+            records,
             known,
             holds,
         }

@@ -29,6 +29,8 @@ pub(crate) type Verdict = Result<(), Broken>;
 pub(crate) struct Excuses {
     /// The ceiling was lost, and the clock is behind the start of the earlier term.
     pub(crate) clock_behind: u64,
+    /// The ceiling was lost, and two terms began in the same millisecond.
+    pub(crate) same_millisecond: u64,
     /// The ceiling was lost, and the earlier term began at a ceiling of its own that
     /// was ahead of its clock.
     pub(crate) term_ahead_of_clock: u64,
@@ -46,6 +48,7 @@ pub(crate) struct Excuses {
 impl Excuses {
     pub(crate) fn add(&mut self, other: &Self) {
         self.clock_behind += other.clock_behind;
+        self.same_millisecond += other.same_millisecond;
         self.term_ahead_of_clock += other.term_ahead_of_clock;
         self.raise_lost += other.raise_lost;
         self.by_a_deposed_master += other.by_a_deposed_master;
@@ -61,7 +64,11 @@ pub(crate) struct Term {
     pub(crate) wall_ms: u64,
     /// All its tokens must be above this: what it knew, and its clock.
     pub(crate) above: u64,
+    /// They are above this.
+    pub(crate) began_at: u64,
     pub(crate) issued: u64,
+    /// RAISE moved its counter on, and what is issued later is above that.
+    pub(crate) has_raised: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +162,7 @@ impl Judge {
     ) -> Verdict {
         self.grants += u64::from(origin == Origin::Granted);
         self.terms[term].issued += 1;
+        self.terms[term].has_raised |= origin == Origin::Raised;
         let later = Issued {
             token,
             owner,
@@ -279,12 +287,16 @@ fn excuse(
     if earlier.token <= after.above {
         return broken("tokens-rise: above what was known");
     }
-    if earlier.origin == Origin::Raised {
+    // What a restart knows of a RAISE, the next term goes on from.
+    let is_ahead = before.began_at > before.wall_ms << 12;
+    let has_raised = terms[..earlier.term].iter().any(|it| it.has_raised);
+    if before.has_raised || is_ahead && has_raised {
         excuses.raise_lost += 1;
+    } else if after.wall_ms == before.wall_ms {
+        excuses.same_millisecond += 1;
+    } else if clocks_agree {
+        return broken("tokens-rise: the clocks agree");
     } else if after.wall_ms <= before.wall_ms + before.issued / 4_096 {
-        if clocks_agree && after.wall_ms > before.wall_ms {
-            return broken("tokens-rise: the clocks agree");
-        }
         excuses.clock_behind += 1;
     } else {
         excuses.term_ahead_of_clock += 1;

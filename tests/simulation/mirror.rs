@@ -3,6 +3,7 @@
 //!
 //! It is written without the rules, and is what they are compared with.
 
+use crate::lock::holders::StoredHold;
 use crate::lock::{BootTime, Tolerance};
 use crate::sent::Sent;
 
@@ -69,6 +70,42 @@ impl SeenHold {
 pub(crate) struct SavedHolds(Vec<Vec<SeenHold>>);
 
 impl SavedHolds {
+    pub(crate) fn new(keys: usize) -> Self {
+        Self(vec![Vec::new(); keys])
+    }
+
+    /// A record has it.
+    pub(crate) fn add(&mut self, key: usize, hold: &StoredHold<'_>) {
+        self.0[key].push(SeenHold {
+            owner: owner_number(hold.owner),
+            token: hold.token.get(),
+            deadline: hold.lease.map_or(0, |ttl| ttl.as_ms() * MS),
+            delay: hold.delay.as_ms() * MS,
+            tolerates: hold.tolerates,
+            session: None,
+            is_heard: true,
+        });
+    }
+
+    /// Nothing that is held is left out, and none of its time.
+    pub(crate) fn check(&self, now: BootTime, mirror: &Mirror) {
+        let now = now.as_ns();
+        for (saved, seen) in self.0.iter().zip(&mirror.holds) {
+            for hold in seen.iter().filter(|hold| hold.counts(now)) {
+                let left = |until: u64| until.saturating_sub(now).div_ceil(MS) * MS;
+                let is_it = |it: &SeenHold| {
+                    (it.owner, it.token) == (hold.owner, hold.token)
+                        && it.deadline == left(hold.deadline)
+                        && match hold.is_live(now) {
+                            true => it.delay == hold.delay,
+                            false => it.delay == left(hold.over_at()),
+                        }
+                };
+                assert!(saved.iter().any(is_it), "a snapshot lacks {hold:?}: {saved:?}");
+            }
+        }
+    }
+
     /// What can be known from the holds alone.
     pub(crate) fn known(&self) -> Known {
         let mut known = Known::default();
@@ -191,30 +228,6 @@ impl Mirror {
         }
         holds.retain(|there| there.token != hold.token);
         holds.push(hold);
-    }
-
-    pub(crate) fn saved(&self, now: BootTime) -> SavedHolds {
-        let now = now.as_ns();
-        let left = |hold: &SeenHold| {
-            let left_ns = hold.deadline.saturating_sub(now);
-            let cools = hold.counts(now) && !hold.is_live(now);
-            let delay = match cools {
-                true => (hold.over_at() - now).div_ceil(MS) * MS,
-                false if hold.is_live(now) => hold.delay,
-                false => 0,
-            };
-            SeenHold {
-                deadline: match cools {
-                    true => 0,
-                    false => left_ns.div_ceil(MS).max(1) * MS,
-                },
-                delay,
-                session: None,
-                ..*hold
-            }
-        };
-        let of_key = |holds: &Vec<SeenHold>| holds.iter().map(left).collect();
-        SavedHolds(self.holds.iter().map(of_key).collect())
     }
 
     pub(crate) fn load(&mut self, now: BootTime, saved: &SavedHolds) {

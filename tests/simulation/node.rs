@@ -59,7 +59,8 @@ pub(crate) struct Waiting {
     pub(crate) key: usize,
     pub(crate) owner: u64,
     pub(crate) session: Option<u64>,
-    pub(crate) granted: Option<u64>,
+    /// The token, and the era in which it was given.
+    pub(crate) granted: Option<(u64, u64)>,
 }
 
 pub(crate) struct Node {
@@ -128,8 +129,7 @@ impl Node {
 
     pub(crate) fn snapshot(&self, counter: Counter) -> Snapshot {
         let server = self.server.as_ref().expect("the node is up");
-        let seen = (self.mirror.known, self.mirror.saved(server.now));
-        Snapshot::of(server, counter, seen)
+        Snapshot::of(server, counter, &self.mirror)
     }
 
     /// What a step sent goes to log and replicas, and before the judge.
@@ -286,7 +286,7 @@ impl Node {
                 if waiting.granted.is_some() {
                     return Err(Broken::new("in-line: granted once", format!("{waiting:?}")));
                 }
-                waiting.granted = Some(token.get());
+                waiting.granted = Some((token.get(), self.eras[key]));
                 let waiting = *waiting;
                 let head = self.mirror.lines[key].first();
                 if head.is_some_and(|head| head.owner == owner) {
@@ -347,7 +347,7 @@ impl Node {
             match waiting.granted {
                 None => self.leave_line(waiting.key, waiting.owner),
                 Some(_) if self.has_granted_twin(waiting) => {}
-                Some(token) => {
+                Some((token, _)) => {
                     let hold = self.mirror.hold_of(waiting.key, waiting.owner);
                     let unheard = hold.filter(|it| it.token == token && !it.is_heard);
                     if let Some(hold) = unheard {

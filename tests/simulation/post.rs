@@ -76,6 +76,16 @@ impl Post {
         self.next_due.unwrap_or(u64::MAX)
     }
 
+    /// What a node put off is not done if the connection closes.
+    pub(crate) fn forget(&mut self, connection: u64) {
+        let is_of = |letter: &Letter| match letter {
+            Letter::Asked(line, _) => line.connection == connection,
+            _ => false,
+        };
+        self.letters.retain(|(_, _, letter)| !is_of(letter));
+        self.next_due = self.letters.iter().map(|it| it.0).min();
+    }
+
     /// The first that is due, and of those at once the one that was sent first.
     pub(crate) fn take(&mut self, now: u64) -> Option<Letter> {
         if self.next_due() > now {

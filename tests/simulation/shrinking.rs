@@ -40,11 +40,21 @@ impl Shrinking<'_> {
             let before = steps.len();
             let mut start = 0;
             while start < steps.len() {
-                let mut shorter = steps.clone();
-                shorter.drain(start..(start + piece).min(steps.len()));
-                match self.breaks(&shorter) {
-                    Some(still) => (*steps, *broken) = (shorter, still),
-                    None => start += piece,
+                let end = (start + piece).min(steps.len());
+                // Without their waits; or with them, in front of what follows.
+                let waits_ns: u64 = steps[start..end].iter().map(|it| it.after_ns).sum();
+                let mut without = steps.clone();
+                without.drain(start..end);
+                let mut later = without.clone();
+                if let Some(next) = later.get_mut(start) {
+                    next.after_ns += waits_ns;
+                }
+                if let Some(still) = self.breaks(&without) {
+                    (*steps, *broken) = (without, still);
+                } else if let Some(still) = self.breaks(&later) {
+                    (*steps, *broken) = (later, still);
+                } else {
+                    start += piece;
                 }
             }
             if piece == 1 && steps.len() == before {
@@ -54,7 +64,7 @@ impl Shrinking<'_> {
         }
     }
 
-    /// Lets a dropped step's wait go as well, or keeps the wait alone.
+    /// Rounds waits off, and keeps the wait where the step does not matter.
     fn shorten_waits(&mut self, steps: &mut [Step], broken: &mut Broken) {
         for place in 0..steps.len() {
             let step = steps[place];

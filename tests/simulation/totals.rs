@@ -77,10 +77,12 @@ impl fmt::Display for Totals {
         let excuses = &self.excuses;
         writeln!(
             to,
-            "tokens that did not rise: ceiling lost and clock behind {}, earlier term ahead of its \
+            "tokens that did not rise: ceiling lost and clock behind {}, \
+             begun in the same millisecond {}, earlier term ahead of its \
              clock {}, RAISE lost {}, by a deposed master {}, raised to another's {}; none in the \
              {} seeds where that must not be",
             excuses.clock_behind,
+            excuses.same_millisecond,
             excuses.term_ahead_of_clock,
             excuses.raise_lost,
             excuses.by_a_deposed_master,
