@@ -91,8 +91,8 @@ test-valgrind: ## Run the server tests (TESTS="waiting guard/limits ...") under 
 	.ci/valgrind $(TESTS)
 
 # The life of a client that waits, input that is forged, GUARD, saving and loading.
-SHORT := waiting/vanishing waiting/pipelines waiting/session commands/bad_dumps \
-  commands/effects guard/calls guard/limits durability/rdb
+SHORT := waiting/vanishing:: waiting/pipelines:: waiting/session:: commands/bad_dumps:: \
+  commands/effects:: guard/calls:: guard/limits:: durability/rdb::
 
 test-valgrind-short: ## A part of it, in minutes
 	@$(MAKE) --no-print-directory test-valgrind TESTS="$(SHORT)"
