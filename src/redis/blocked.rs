@@ -22,7 +22,7 @@
 use super::api::{server, Context};
 use super::cluster::Redirection;
 use super::state::{self, Attention, Role};
-use super::{clock, entry};
+use super::{clock, entry, lacks};
 use crate::commands;
 use crate::lock::slots::Slot;
 use crate::lock::{ClientId, Event, News, TicketId};
@@ -104,6 +104,7 @@ pub(super) fn block(ctx: Context<'_>, ticket: TicketId) {
     if handle.is_null() {
         // The server does not block this kind of client: it was a try.
         gone(ticket);
+        lacks::say_of_wait();
         return ctx.reply_null();
     }
     // SAFETY: the handle was just made.

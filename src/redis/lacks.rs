@@ -1,9 +1,11 @@
 //! What some servers do not let a module do, and what the module does without it.
-//! Found out while it loads, said once in the server's log; the README lists it.
+//! Found out while it loads, or when it is wanted; said once in the server's log. The
+//! README lists it.
 
 use super::api::{self, Context, Level};
 use super::state::{self, Deployment};
 use super::{blocked, cluster};
+use std::sync::Once;
 
 /// Whether the server hides internal commands from clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,13 @@ pub(super) fn say(ctx: Context<'_>, internals: Internals) {
     if is_cluster && cluster::safety(ctx) == cluster::MapSafety::Unsafe {
         note("who waits for a lock in a slot that moves is told TRYAGAIN, not MOVED");
     }
+}
+
+/// Says that a client which asked to wait cannot: the first time, as clients could
+/// fill the log with it.
+pub(super) fn say_of_wait() {
+    static FIRST: Once = Once::new();
+    FIRST.call_once(|| note("a subscriber cannot wait for a lock: its BLOCK is a try"));
 }
 
 fn note(text: &str) {
