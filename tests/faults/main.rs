@@ -10,6 +10,7 @@
 //! | `liveness.rs`  | what must be so when the faults are over |
 //! | `judge.rs`     | what must be true of a history |
 //! | `process.rs`   | clients that are processes of their own |
+//! | `queuer.rs`    | clients that stand in line, and what they die of |
 //! | `resource.rs`  | what the locks protect: a counter with a fence, and one without |
 //! | `route.rs`     | where a client finds the server of a key |
 //! | `workers.rs`   | the clients |
@@ -34,6 +35,7 @@ mod slots;
 mod campaign;
 mod cluster;
 mod failovers;
+mod deaths;
 #[allow(dead_code, reason = "not every campaign has a use for all of it")]
 mod history;
 mod judge;
@@ -42,6 +44,7 @@ mod liveness;
 mod pauses;
 mod process;
 mod record;
+mod queuer;
 mod resource;
 mod route;
 mod workers;
