@@ -35,6 +35,7 @@ mod slots;
 mod campaign;
 mod cluster;
 mod failovers;
+mod clocks;
 mod deaths;
 #[allow(dead_code, reason = "not every campaign has a use for all of it")]
 mod history;

@@ -1,0 +1,197 @@
+//! A server whose wall clock is stepped: by a second, a minute, an hour, forth and
+//! back, while locks are held and waited for, and while it starts.
+//!
+//! Leases run on a clock that is never stepped, so none ends early. Tokens rise also
+//! if the server starts again under a clock that is an hour behind: the log knows the
+//! ceiling. With nothing on disk *and* a clock that goes back nothing could help;
+//! that is a limit which the README states, and no campaign.
+
+use crate::campaign::{Campaign, Control};
+use crate::judge::Promise;
+use crate::route::One;
+use crate::support::{pass, Client, Server};
+use crate::workers::{Habits, Workers};
+use redis::Value;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// Short leases, so that many run out or are extended around a step.
+const HABITS: Habits = Habits {
+    keys: 6,
+    ttl_ms: 500,
+    waits_ms: 300,
+    extends_one_in: 2,
+    ..Habits::USUAL
+};
+
+/// By how many seconds the clock may be wrong.
+const WRONG_BY: [i64; 7] = [-3_600, -60, -1, 0, 1, 60, 3_600];
+
+/// A clock for a server, and how wrong it is.
+struct Clock {
+    directory: tempfile::TempDir,
+    file: File,
+    wrong_by_s: i64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory for temporary files");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/stepped_clock.c");
+        let built = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O2", "-o"])
+            .arg(directory.path().join("stepped_clock.so"))
+            .arg(source)
+            .status();
+        assert!(built.expect("a C compiler").success());
+        let file = File::create(directory.path().join("steps")).expect("our own");
+        let mut clock = Self {
+            directory,
+            file,
+            wrong_by_s: 0,
+        };
+        clock.is_wrong_by(0);
+        clock
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// A server that lives by this clock.
+    fn server(&self, settings: &[&str]) -> Server {
+        let library = self.path("stepped_clock.so").display().to_string();
+        let steps = self.path("steps").display().to_string();
+        let environment = [
+            ("LD_PRELOAD", library.as_str()),
+            ("CLOCK_STEPS", steps.as_str()),
+        ];
+        Server::within(settings, &environment)
+    }
+
+    fn is_wrong_by(&mut self, seconds: i64) {
+        let written = self.file.write_all_at(&seconds.to_ne_bytes(), 0);
+        written.expect("our own");
+        self.wrong_by_s = seconds;
+    }
+
+    /// Sets it to another time: what that step is called.
+    fn steps(&mut self, dice: &mut fastrand::Rng) -> &'static str {
+        let others = WRONG_BY.iter().filter(|&&it| it != self.wrong_by_s);
+        let others: Vec<i64> = others.copied().collect();
+        let next = others[dice.usize(0..others.len())];
+        let is_back = next < self.wrong_by_s;
+        self.is_wrong_by(next);
+        if is_back {
+            "clock stepped back"
+        } else {
+            "clock stepped forth"
+        }
+    }
+
+    /// That the server sees it: else all of this proves nothing.
+    fn is_seen_by(&self, client: &mut Client) {
+        let Value::Array(parts) = client.say("TIME") else {
+            panic!("TIME tells the time");
+        };
+        let seconds = match &parts[0] {
+            Value::BulkString(text) => String::from_utf8_lossy(text).parse::<i64>(),
+            other => panic!("TIME: {other:?}"),
+        };
+        let touched = self.path("now");
+        fs::write(&touched, "").expect("our own");
+        let written = touched.metadata().and_then(|it| it.modified());
+        let since = written.expect("a time").duration_since(UNIX_EPOCH);
+        let truth = since.expect("after 1970").as_secs() as i64;
+        let wrong_by = seconds.expect("a number") - truth;
+        assert!(
+            (wrong_by - self.wrong_by_s).abs() <= 1,
+            "wrong by {wrong_by} s instead of {} s",
+            self.wrong_by_s
+        );
+    }
+}
+
+fn clock_steps(name: &'static str, restarts: Restarts) {
+    let mut campaign = Campaign::begin(name, 25);
+    let mut clock = Clock::new();
+    let mut server = clock.server(&["appendonly yes", "appendfsync always"]);
+    campaign.runs_on(&mut server.client());
+    let route = One::at(server.port());
+    let workers = Workers::start(Arc::new(route.clone()), HABITS, campaign.seed());
+    while campaign.next_trial() {
+        pass(Duration::from_micros(campaign.dice().u64(0..200_000)));
+        if restarts == Restarts::Often && campaign.dice().bool() {
+            server.kill();
+            let step = clock.steps(campaign.dice());
+            campaign.fault(restart_after(step), workers.busy());
+            if campaign.dice().u8(0..3) == 0 {
+                server.start_and_look_away();
+                pass(Duration::from_micros(campaign.dice().u64(0..30_000)));
+                clock.steps(campaign.dice());
+                campaign.fault("clock stepped while it starts", workers.busy());
+                pass(Duration::from_micros(campaign.dice().u64(0..30_000)));
+                server.kill();
+            }
+            server.start_again();
+            route.leads_to(server.port());
+        } else {
+            let step = clock.steps(campaign.dice());
+            campaign.fault(step, workers.busy());
+        }
+        clock.is_seen_by(&mut server.client());
+    }
+    clock.is_wrong_by(0);
+    let mut outcome = workers.finish();
+    server.assert_healthy();
+    let longest = Duration::from_millis(HABITS.ttl_ms);
+    campaign.all_are_free_again(&mut server.client(), HABITS.keys, longest, &mut outcome);
+    campaign.end(outcome, Promise::OneHolder, Control::MayLose, 10);
+}
+
+/// Whether the server is killed and started between steps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Restarts {
+    Never,
+    Often,
+}
+
+/// What a start under a clock that was set meanwhile is called.
+fn restart_after(step: &str) -> &'static str {
+    if step.ends_with("back") {
+        "started after the clock was set back"
+    } else {
+        "started after the clock was set forth"
+    }
+}
+
+/// A term begins at the clock: so the module lives by this one. (Valkey loads modules
+/// in a way that a preloaded library does not reach: there only the server does.)
+#[test]
+fn the_module_sees_the_steps() {
+    let mut clock = Clock::new();
+    let first = clock.server(&[]);
+    let first = first.client().acquired("lock", "me", 1_000);
+    clock.is_wrong_by(3_600);
+    let server = clock.server(&[]);
+    let mut client = server.client();
+    clock.is_seen_by(&mut client);
+    let ahead_ms = (client.acquired("lock", "me", 1_000) - first) >> 12;
+    if !client.text("INFO server").contains("valkey_version") {
+        assert!((3_600_000..3_700_000).contains(&ahead_ms), "{ahead_ms} ms");
+    }
+}
+
+#[test]
+fn the_clock_of_a_running_server_is_stepped() {
+    clock_steps("clock steps", Restarts::Never);
+}
+
+#[test]
+fn a_server_starts_again_under_another_clock() {
+    clock_steps("clock steps and restarts, AOF always", Restarts::Often);
+}
