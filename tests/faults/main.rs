@@ -48,5 +48,6 @@ mod record;
 mod queuer;
 mod resource;
 mod route;
+mod upheavals;
 mod workers;
 mod zombies;
