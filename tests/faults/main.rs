@@ -37,6 +37,7 @@ mod cluster;
 mod failovers;
 mod clocks;
 mod deaths;
+mod guarded;
 #[allow(dead_code, reason = "not every campaign has a use for all of it")]
 mod history;
 mod judge;
@@ -49,5 +50,6 @@ mod queuer;
 mod resource;
 mod route;
 mod upheavals;
+mod volume;
 mod workers;
 mod zombies;
