@@ -16,7 +16,6 @@ use crate::campaign::{Campaign, Control, Outcome};
 use crate::history::{Grant, Stamp, Unit};
 use crate::judge::Promise;
 use crate::queuer::{Answer, Death, Fate, Queuer};
-use crate::resource::Lost;
 use crate::route::One;
 use crate::support::{blocked_clients, eventually, pass, Client, Server};
 use crate::workers::{name, owner, Busy, Habits, Workers};
@@ -109,8 +108,11 @@ impl Deaths {
                 let unit = Unit(self.last);
                 let (key, owner) = (name(key), owner(unit));
                 let ask = format!("LOCK.ACQUIRE {key} {owner} {ttl_ms} BLOCK 60000{session}");
-                let is_half = matches!(death, Some((_, Death::HalfSent)));
-                let queuer = Queuer::asks(self.port, unit, batch, &ask, is_half);
+                let sends = match death {
+                    Some((_, Death::HalfSent)) => ask.len() / 2,
+                    _ => usize::MAX,
+                };
+                let queuer = Queuer::asks(self.port, unit, batch, &ask, sends);
                 line.waiting.push((queuer, death));
             }
             // Whatever was sent before the first one is read before the second one.
@@ -293,8 +295,7 @@ fn clients_that_die_in_line() {
     outcome = outcome.and(Outcome {
         grants,
         operations,
-        lost: Lost::default(),
-        time: Duration::ZERO,
+        ..Outcome::none()
     });
     outcome.time = time;
     campaign.end(outcome, Promise::OneHolder, Control::MayLose, 50);

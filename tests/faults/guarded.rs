@@ -7,7 +7,6 @@
 use crate::campaign::{Campaign, Control, Outcome};
 use crate::history::{Grant, Stamp, Unit};
 use crate::judge::Promise;
-use crate::resource::Lost;
 use crate::route::{One, Route};
 use crate::support::{pass, Client, Server};
 use crate::workers::{name, owner, Busy, COUNTED};
@@ -211,12 +210,8 @@ fn wrong(client: &mut Client, journal: &Journal) -> Vec<String> {
     for key in 0..KEYS {
         let mut highest = 0;
         for element in client.texts(&format!("LRANGE {} 0 -1", list(key))) {
-            let token: i64 = element
-                .split(' ')
-                .next()
-                .unwrap_or_default()
-                .parse()
-                .unwrap();
+            let token = element.split(' ').next().and_then(|it| it.parse().ok());
+            let token: i64 = token.expect("it begins with a token");
             if token < highest {
                 broken.push(format!("{element:?} behind {highest}"));
             }
@@ -280,8 +275,8 @@ fn guarded_writes_survive_and_no_dead_token_writes() {
     let mut outcome = Outcome {
         grants: all.grants,
         operations: all.operations,
-        lost: Lost::default(),
         time: Duration::from_nanos(Stamp::now().0 - began.0),
+        ..Outcome::none()
     };
     let longest = Duration::from_millis(TTL_MS);
     campaign.all_are_free_again(&mut client, KEYS, longest, &mut outcome);

@@ -10,7 +10,7 @@ use crate::judge::Promise;
 use crate::process::Processes;
 use crate::route::One;
 use crate::support::process::signal;
-use crate::support::{pass, Server};
+use crate::support::{eventually, pass, Server};
 use crate::workers::{Habits, Workers};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,11 @@ fn a_server_that_is_stopped_for_a_while() {
         server.signal("STOP");
         campaign.fault("server stopped", workers.busy());
         pass(pause);
+        let granted = workers.granted();
         server.signal("CONT");
+        eventually("work goes on", || {
+            (workers.granted() > granted).then_some(())
+        });
     }
     let mut outcome = workers.finish();
     server.assert_healthy();

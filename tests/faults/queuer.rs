@@ -96,15 +96,15 @@ pub struct Queuer {
 }
 
 impl Queuer {
-    /// Connects and asks, or sends half of what it would ask.
-    pub fn asks(port: u16, unit: Unit, batch: usize, line: &str, is_half: bool) -> Self {
+    /// Connects and asks; of what it would ask it sends no more than so many bytes.
+    pub fn asks(port: u16, unit: Unit, batch: usize, line: &str, sends: usize) -> Self {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
         socket.set_nodelay(true).expect("a socket");
         socket.write_all(&sent("CLIENT ID")).expect("it listens");
         let id = number_of_connection(&mut socket);
         let ask = sent(line);
         let asked = Stamp::now();
-        let part = if is_half { &ask[..ask.len() / 2] } else { &ask };
+        let part = &ask[..sends.min(ask.len())];
         socket.write_all(part).expect("it listens");
         socket.set_nonblocking(true).expect("a socket");
         let key = line.split(' ').nth(1).unwrap_or_default().to_owned();

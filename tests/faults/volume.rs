@@ -9,7 +9,6 @@
 use crate::campaign::{Campaign, Control, Outcome};
 use crate::history::Stamp;
 use crate::judge::Promise;
-use crate::resource::Lost;
 use crate::support::resp::{command, Wire};
 use crate::support::Server;
 use std::collections::{BTreeMap, HashSet};
@@ -308,12 +307,12 @@ fn very_many_commands_are_answered_as_they_must_be() {
         campaign.object(format!("{keys} locks are left"));
     }
     server.assert_healthy();
-    println!("{} grants, each compared in its round", volume.granted);
+    let (granted, rounds) = (volume.granted, campaign.trials());
+    println!("{granted} grants in {rounds} rounds, each compared in its round");
     let mut outcome = Outcome {
-        grants: Vec::new(),
         operations: volume.operations,
-        lost: Lost::default(),
         time: Duration::from_nanos(Stamp::now().0 - began.0),
+        ..Outcome::none()
     };
     let mut client = server.client();
     campaign.all_are_free_again(&mut client, 1, Duration::ZERO, &mut outcome);
