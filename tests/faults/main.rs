@@ -15,6 +15,10 @@
 //! | `route.rs`     | where a client finds the server of a key |
 //! | `workers.rs`   | the clients |
 //! | `zombies.rs`   | masters that were replaced and do not know it |
+//! | `proxy.rs`     | a connection that is slow, silent, or breaks |
+//! | `group.rs`     | a master and its replicas, which change places |
+//! | `zombies.rs`   | masters that another has replaced, and what they still grant |
+//! | `agree.rs`     | whether a replica has what its master has |
 //!
 //! All other files are campaigns. `make test-faults` runs them; `RECORD.md` is what
 //! long runs have shown.
@@ -38,6 +42,9 @@ mod failovers;
 mod clocks;
 mod deaths;
 mod guarded;
+mod agree;
+mod failover;
+mod group;
 #[allow(dead_code, reason = "not every campaign has a use for all of it")]
 mod history;
 mod judge;
@@ -47,6 +54,8 @@ mod pauses;
 mod process;
 mod record;
 mod queuer;
+mod promotions;
+mod proxy;
 mod resource;
 mod route;
 mod upheavals;

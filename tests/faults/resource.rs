@@ -91,6 +91,12 @@ impl Resource {
         true
     }
 
+    /// The largest token it was shown: what it tells whom it refuses.
+    pub fn seen(&self, key: u32) -> Option<i64> {
+        let counter = self.counters[key as usize].lock().expect("no panic");
+        counter.seen.map(|(token, _)| token)
+    }
+
     /// What was lost, in all counters.
     pub fn lost(&self) -> Lost {
         let mut lost = Lost::default();

@@ -21,7 +21,7 @@ pub struct Server {
 }
 
 /// The binary: `REDIS_SERVER`, or `redis-server` from the path.
-fn binary() -> String {
+pub fn binary() -> String {
     std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into())
 }
 
@@ -109,6 +109,14 @@ impl Server {
     pub fn start_and_look_away(&mut self) {
         assert!(self.child.is_none(), "it is running");
         self.spawn();
+    }
+
+    /// As [`Server::start_again`], with more settings for this one start.
+    pub fn start_once_with(&mut self, settings: &[&str]) {
+        let own = self.settings.len();
+        self.configure(settings);
+        self.start_again();
+        self.settings.truncate(own);
     }
 
     /// Starts the server and says how it ends, for files it cannot load.
