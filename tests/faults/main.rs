@@ -60,5 +60,6 @@ mod resource;
 mod route;
 mod upheavals;
 mod volume;
+mod sentinel;
 mod workers;
 mod zombies;
