@@ -127,11 +127,36 @@ fn it_is_noticed_if_a_resynchronization_forgets_the_counter() {
 #[test]
 fn experiment() {
     let text = std::env::var("LEFT").unwrap_or_default();
-    if text.is_empty() { return; }
+    if text.is_empty() {
+        return;
+    }
     let n: Vec<u8> = text.split(',').map(|x| x.parse().unwrap()).collect();
-    let left = Left { grants: n[0], raises: n[1], ticks: n[2], crashes: n[3], promotions: n[4], attachments: n[5], clock_sets: n[6], rewrites: n[7], deposed_grants: n[8] };
+    let left = Left {
+        grants: n[0],
+        raises: n[1],
+        ticks: n[2],
+        crashes: n[3],
+        promotions: n[4],
+        attachments: n[5],
+        clock_sets: n[6],
+        rewrites: n[7],
+        deposed_grants: n[8],
+    };
     let model = Failover::new(left, None);
-    let checker = model.checker().threads(1).timeout(std::time::Duration::from_secs(40)).spawn_bfs().join();
-    println!("{text}: {} worlds, {} met, depth {}, done {}", checker.unique_state_count(), checker.state_count(), checker.max_depth(), checker.is_done());
-    for (name, path) in checker.discoveries() { println!("  {name}: {:?}", path.into_actions()); }
+    let checker = model
+        .checker()
+        .threads(1)
+        .timeout(std::time::Duration::from_secs(40))
+        .spawn_bfs()
+        .join();
+    println!(
+        "{text}: {} worlds, {} met, depth {}, done {}",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        checker.is_done()
+    );
+    for (name, path) in checker.discoveries() {
+        println!("  {name}: {:?}", path.into_actions());
+    }
 }

@@ -142,7 +142,11 @@ impl Node {
         let batch: Batch = server.sent.drain(..).collect();
         for sent in batch.iter() {
             if self.told == Telling::Everything {
-                println!("    {now} node {} at {}: {sent:?}", self.number, boot.as_ns());
+                println!(
+                    "    {now} node {} at {}: {sent:?}",
+                    self.number,
+                    boot.as_ns()
+                );
             }
             match self.role {
                 Role::Master => self.hear(boot, sent, ending, judge)?,
