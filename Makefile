@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -67,6 +67,11 @@ fuzz: setup ## Fuzz records, words and histories, SECONDS=60 each
 test-corruption: setup ## RESTORE of corrupt payloads on a live server: SEED=7 PAYLOADS=100000
 	@export SEED="$(SEED)" PAYLOADS="$(PAYLOADS)"
 	cargo test --locked --test corruption -- --nocapture
+# One seed, told in full; or how many, how long each, and from which on.
+export SEED SEEDS STEPS FROM
+
+simulate: setup ## Simulate whole deployments: SEEDS=10000 STEPS=1000, or one: SEED=7
+	@cargo test -q --release --locked --test simulation -- --nocapture
 
 # The tests that start a server, and which of them `make test-matrix` runs.
 TESTS ?= commands corruption together guard waiting leases durability replication cluster race

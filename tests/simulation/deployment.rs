@@ -331,7 +331,7 @@ impl Deployment {
                     hold.is_heard |= hold.token == token;
                 }
                 self.reply(line, Reply::Token(token), era);
-                self.look_at_node(line.node)
+                self.turn(line.node)
             }
             Letter::Answered(..) => Ok(()),
         }

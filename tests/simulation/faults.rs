@@ -75,7 +75,8 @@ impl Deployment {
     fn break_key(&mut self, number: usize, how: Break, key: usize) -> Verdict {
         let now = self.now;
         let node = &mut self.nodes[number];
-        if !node.is_master() || node.leave(now) != Leave::Write {
+        let is_here = node.is_master() && node.stalled_until <= now;
+        if !is_here || node.leave(now) != Leave::Write {
             return Ok(());
         }
         let other = (key + 1) % self.setting.keys;
@@ -260,10 +261,9 @@ impl Deployment {
         let now = self.now;
         let node = &mut self.nodes[number];
         // Those that wait are told to go; while that is so, flags still say master.
-        for waiting in std::mem::take(&mut node.waiting) {
-            node.at(now).silently(Event::TicketGone(waiting.ticket));
+        while !node.waiting.is_empty() {
+            node.ticket_gone(now, 0);
         }
-        node.mirror.lines.iter_mut().for_each(Vec::clear);
         for hold in node.mirror.holds.iter_mut().flatten() {
             hold.session = None;
             hold.is_heard = true;

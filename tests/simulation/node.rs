@@ -142,11 +142,7 @@ impl Node {
         let batch: Batch = server.sent.drain(..).collect();
         for sent in batch.iter() {
             if self.told == Telling::Everything {
-                println!(
-                    "    {now} node {} at {}: {sent:?}",
-                    self.number,
-                    boot.as_ns()
-                );
+                println!("    {now} node {} at {}: {sent:?}", self.number, boot.as_ns());
             }
             match self.role {
                 Role::Master => self.hear(boot, sent, ending, judge)?,
@@ -162,7 +158,13 @@ impl Node {
     }
 
     /// A master says so: was it allowed to?
-    fn hear(&mut self, now: BootTime, sent: &Sent, ending: Ending, judge: &mut Judge) -> Verdict {
+    fn hear(
+        &mut self,
+        now: BootTime,
+        sent: &Sent,
+        ending: Ending,
+        judge: &mut Judge,
+    ) -> Verdict {
         match sent {
             Sent::Cover(cover) => {
                 self.mirror.known.hear(sent);
@@ -338,28 +340,31 @@ impl Node {
         }
     }
 
+    /// Of the waiting, this one is gone; and with the last that was granted a hold, if
+    /// none of them heard of it, the hold.
+    pub(crate) fn ticket_gone(&mut self, now: u64, place: usize) {
+        let boot = self.boot(now).as_ns();
+        let waiting = self.waiting.remove(place);
+        self.at(now).silently(Event::TicketGone(waiting.ticket));
+        match waiting.granted {
+            None => self.leave_line(waiting.key, waiting.owner),
+            Some(_) if self.has_granted_twin(waiting) => {}
+            Some((token, _)) => {
+                let hold = self.mirror.hold_of(waiting.key, waiting.owner);
+                let unheard = hold.filter(|it| it.token == token && !it.is_heard);
+                if let Some(hold) = unheard {
+                    hold.deadline = hold.deadline.min(boot);
+                    hold.delay = 0;
+                }
+            }
+        }
+    }
+
     /// A connection is gone: it waits no more, and its holds end; whose they were.
     pub(crate) fn connection_gone(&mut self, now: u64, connection: u64) -> Vec<(u64, u64)> {
         let boot = self.boot(now).as_ns();
-        while let Some(place) = self
-            .waiting
-            .iter()
-            .position(|it| it.connection == connection)
-        {
-            let waiting = self.waiting.remove(place);
-            self.at(now).silently(Event::TicketGone(waiting.ticket));
-            match waiting.granted {
-                None => self.leave_line(waiting.key, waiting.owner),
-                Some(_) if self.has_granted_twin(waiting) => {}
-                Some((token, _)) => {
-                    let hold = self.mirror.hold_of(waiting.key, waiting.owner);
-                    let unheard = hold.filter(|it| it.token == token && !it.is_heard);
-                    if let Some(hold) = unheard {
-                        hold.deadline = hold.deadline.min(boot);
-                        hold.delay = 0;
-                    }
-                }
-            }
+        while let Some(place) = self.waiting.iter().position(|it| it.connection == connection) {
+            self.ticket_gone(now, place);
         }
         if let Some(client) = crate::lock::ClientId::new(connection) {
             self.at(now).silently(Event::SessionEnded(client));
@@ -437,8 +442,6 @@ fn may_end(now: BootTime, key: usize, hold: &SeenHold, ending: Ending) -> Verdic
     if is_allowed || !hold.counts(now.as_ns()) {
         return Ok(());
     }
-    Err(Broken::new(
-        "never-early",
-        format!("{hold:?} ends at {now:?}"),
-    ))
+    Err(Broken::new("never-early", format!("{hold:?} ends at {now:?}")))
 }
+
