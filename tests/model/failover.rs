@@ -5,7 +5,7 @@
 //! opened. A [`Rule`] can be dropped, from outside, to see that the judge notices.
 
 use crate::minds::{Input, Mind, Minds, Sent, Unit, View};
-use crate::promise::{Fault, Opening, Past, Told};
+use crate::promise::{Fault, Opening, Past, Reading, Term, Told};
 use crate::world::{Base, Left, Log, Node, Role, World};
 use stateright::{Model, Property};
 use std::sync::{Mutex, MutexGuard};
@@ -63,17 +63,39 @@ pub enum Rule {
 
 /// The model.
 pub struct Failover {
-    pub left: Left,
-    pub dropped: Option<Rule>,
-    pub minds: Mutex<Minds>,
+    left: Left,
+    dropped: Option<Rule>,
+    reading: Reading,
+    /// What is not reached at this size.
+    pub out_of_reach: &'static [&'static str],
+    minds: Mutex<Minds>,
 }
 
 impl Failover {
-    pub fn new(left: Left, dropped: Option<Rule>) -> Self {
+    /// All rules are kept.
+    pub fn sound(left: Left, out_of_reach: &'static [&'static str]) -> Self {
         Self {
             left,
-            dropped,
+            dropped: None,
+            reading: Reading::Exact,
+            out_of_reach,
             minds: Mutex::default(),
+        }
+    }
+
+    /// One is not.
+    pub fn without(left: Left, rule: Rule) -> Self {
+        Self {
+            dropped: Some(rule),
+            ..Self::sound(left, &[])
+        }
+    }
+
+    /// More is promised.
+    pub fn read_as(left: Left, reading: Reading) -> Self {
+        Self {
+            reading,
+            ..Self::sound(left, &[])
         }
     }
 
@@ -115,7 +137,8 @@ impl Failover {
         let start = self.view(world.nodes[node].mind.expect("it is up")).last;
         let (wall_ms, told) = (world.wall_ms(node), world.nodes[node].told);
         world.in_charge = node;
-        world.past.open(opening, wall_ms, told, start);
+        let term = Term::new(opening, wall_ms, told, start);
+        world.past.open(term, self.reading);
     }
 
     /// What a server writes goes into its log and to its replica.
@@ -461,6 +484,6 @@ impl Model for Failover {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        crate::claims::properties()
+        crate::claims::properties(self.out_of_reach)
     }
 }

@@ -12,7 +12,8 @@
 //!    not gone back behind the ceiling's own term, and it went on since by more than
 //!    the earlier term issued, at 2,048 a millisecond.
 //!
-//! What none of these promises is excused.
+//! What none of these promises is excused. That no more could be promised is shown
+//! with a [`Reading`] that promises more.
 
 /// 4,096 tokens belong to a millisecond; a term that starts from a ceiling goes on by
 /// 2,048 for each. Written here a second time on purpose.
@@ -43,6 +44,17 @@ impl Told {
         self.hears(other.ceiling, other.since_ms);
         self.token = self.token.max(other.token);
     }
+}
+
+/// How the written limit is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// As above.
+    Exact,
+    /// A term that began above its clock is taken to have begun at its clock.
+    FromTheClock,
+    /// Two terms from one ceiling are apart wherever the clock stood.
+    ClockMayLag,
 }
 
 /// How a server came to be in charge.
@@ -80,8 +92,30 @@ pub struct Span {
     pub token: u64,
     pub cover: u64,
     pub term: u8,
-    /// Whether the largest came by RAISE.
-    pub is_raised: bool,
+    /// How the largest came about.
+    pub means: Means,
+}
+
+/// How somebody came by a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Means {
+    Grant,
+    Raise,
+}
+
+impl Term {
+    /// A term that begins, before it is judged.
+    pub fn new(opening: Opening, wall_ms: u64, told: Told, start: u64) -> Self {
+        Self {
+            opening,
+            wall_ms,
+            start,
+            told,
+            has_lost: false,
+            is_excused: false,
+            is_twice_from_one: false,
+        }
+    }
 }
 
 /// What must never be.
@@ -107,43 +141,41 @@ pub struct Past {
 
 impl Past {
     /// A server comes to be in charge, with its counter at `start`.
-    pub fn open(&mut self, opening: Opening, wall_ms: u64, told: Told, start: u64) {
-        let mut term = Term {
-            opening,
-            wall_ms,
-            start,
-            told,
-            has_lost: self.spans.iter().any(|span| span.token > told.token),
-            is_excused: false,
-            is_twice_from_one: false,
-        };
+    pub fn open(&mut self, mut term: Term, reading: Reading) {
+        let told = term.told;
+        term.has_lost = self.spans.iter().any(|span| span.token > told.token);
         self.floor = 0;
         for span in &self.spans {
-            let by_one = told.ceiling >= span.cover || self.is_past(span, wall_ms);
-            let by_third = self.is_twice_from_one(span, &term);
+            let by_one = told.ceiling >= span.cover || self.is_past(span, &term, reading);
+            let by_third = self.is_twice_from_one(span, &term, reading);
             if by_one || by_third {
                 self.floor = self.floor.max(span.token);
             } else {
-                term.is_excused |= span.token > start;
+                term.is_excused |= span.token > term.start;
             }
             term.is_twice_from_one |= by_third && !by_one;
         }
         self.terms.push(term);
     }
 
-    fn is_past(&self, span: &Span, wall_ms: u64) -> bool {
+    fn is_past(&self, span: &Span, now: &Term, reading: Reading) -> bool {
         let earlier = &self.terms[usize::from(span.term)];
-        // Also what it began above its own clock, from a ceiling.
-        let issued = span.token.saturating_sub(earlier.wall_ms << CLOCK_SHIFT);
-        let ahead_ms = wall_ms.checked_sub(earlier.wall_ms);
+        let began = match reading {
+            Reading::FromTheClock => earlier.start,
+            // Also what it began above its own clock, from a ceiling, counts.
+            _ => earlier.wall_ms << CLOCK_SHIFT,
+        };
+        let issued = span.token.saturating_sub(began);
+        let ahead_ms = now.wall_ms.checked_sub(earlier.wall_ms);
         ahead_ms.is_some_and(|ms| ms << CLOCK_SHIFT >= issued)
     }
 
-    fn is_twice_from_one(&self, span: &Span, now: &Term) -> bool {
+    fn is_twice_from_one(&self, span: &Span, now: &Term, reading: Reading) -> bool {
         let earlier = &self.terms[usize::from(span.term)];
         let from = |term: &Term| (term.told.ceiling, term.told.since_ms);
-        let is_one = from(earlier) == from(now) && now.told.ceiling > 0 && !span.is_raised;
-        let is_after = earlier.wall_ms >= now.told.since_ms;
+        let is_one =
+            from(earlier) == from(now) && now.told.ceiling > 0 && span.means == Means::Grant;
+        let is_after = earlier.wall_ms >= now.told.since_ms || reading == Reading::ClockMayLag;
         let went_on_ms = now.wall_ms.checked_sub(earlier.wall_ms);
         let issued = span.token.saturating_sub(earlier.start);
         is_one && is_after && went_on_ms.is_some_and(|ms| ms << CEILING_SHIFT >= issued)
@@ -155,21 +187,21 @@ impl Past {
             self.fault = Some(Fault::Fell);
         }
         self.floor = self.floor.max(token);
-        self.note(token, cover, false);
+        self.note(token, cover, Means::Grant);
     }
 
     /// A holder has a larger token now.
     pub fn raised(&mut self, token: u64, cover: u64) {
         self.floor = self.floor.max(token);
-        self.note(token, cover, true);
+        self.note(token, cover, Means::Raise);
     }
 
-    fn note(&mut self, token: u64, cover: u64, is_raised: bool) {
+    fn note(&mut self, token: u64, cover: u64, means: Means) {
         let span = Span {
             token,
             cover,
             term: self.terms.len() as u8 - 1,
-            is_raised,
+            means,
         };
         match self.spans.last_mut() {
             Some(last) if (last.term, last.cover) == (span.term, cover) => *last = span,
