@@ -250,6 +250,18 @@ fn a_lease_longer_than_this_server_allows_is_kept() {
 }
 
 #[test]
+fn a_ceiling_that_tells_of_a_lease_longer_than_this_server_allows_is_kept() {
+    let mut server = Server::with(&ALWAYS);
+    server.kill();
+    append(&server, &[format!("LOCK._CEILING {FAR} 3600000 {SINCE}")]);
+    server.configure(&["redislock.max-ttl-ms 1000"]);
+    server.start_again();
+    let mut client = server.client();
+    assert_eq!(client.acquired("k", "alice", 1_000), FAR + 1);
+    server.assert_healthy();
+}
+
+#[test]
 fn an_end_of_another_hold_in_the_log_ends_nothing() {
     let lines = [
         format!("LOCK._GRANT k alice {FAR} 60000 1 0"),

@@ -2,6 +2,7 @@
 //! themselves.
 
 use super::support::{catch_up, eventually, now, replica_of, Client, Server};
+use std::fs;
 use std::time::Duration;
 
 fn digest(client: &mut Client) -> String {
@@ -69,6 +70,27 @@ fn a_replica_hands_on_to_its_own_replica_and_its_own_log() {
     middle.start_again();
     let mut on_middle = middle.client();
     assert_eq!(on_middle.fence("k"), Some(token));
+}
+
+/// What would be lost is how far its master may have gone, if the replica is started
+/// as a master.
+#[test]
+fn a_replica_writes_the_ceiling_of_its_master_into_its_own_log() {
+    let master = Server::start();
+    let mut on_master = master.client();
+    let replica = replica_of(&master, &["appendonly yes", "appendfsync always"]);
+    let mut on_replica = replica.client();
+    on_master.acquired("k", "alice", 60_000);
+    catch_up(&mut on_master, &mut on_replica);
+    let folder = replica.directory().join("appendonlydir");
+    let files = fs::read_dir(folder).expect("a log").flatten();
+    let mut log = Vec::new();
+    for file in files {
+        log.extend(fs::read(file.path()).expect("a file"));
+    }
+    let log = String::from_utf8_lossy(&log);
+    let at = |word| log.find(word).unwrap_or_else(|| panic!("no {word} in it"));
+    assert!(at("LOCK._CEILING") < at("LOCK._GRANT"));
 }
 
 #[test]

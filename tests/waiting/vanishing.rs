@@ -69,6 +69,35 @@ fn a_killed_waiter_is_never_granted() {
     scene.check();
 }
 
+/// For each the server keeps 24 to 34 KB until the module says that it is done with it.
+#[test]
+fn waiters_that_vanish_leave_no_memory_behind() {
+    const CROWD: i64 = 300;
+    let server = Server::start();
+    let mut client = server.client();
+    client.acquired("k", "holder", 60_000);
+    let mut come_and_go = || {
+        let ask = |number| format!("LOCK.ACQUIRE k w{number} 60000 BLOCK 0");
+        let crowd: Vec<_> = (0..CROWD)
+            .map(|number| Waiter::asks(&server, &ask(number)))
+            .collect();
+        eventually("all wait", || {
+            (blocked_clients(&mut client) == CROWD).then_some(())
+        });
+        drop(crowd);
+        nobody_waits(&mut client);
+    };
+    // What a first crowd makes the server allocate stays allocated.
+    come_and_go();
+    let mut watcher = server.client();
+    let mut memory = || -> i64 { watcher.info("used_memory").parse().expect("bytes") };
+    let before = memory();
+    come_and_go();
+    eventually("their memory is given back", || {
+        (memory() - before < CROWD * 8_000).then_some(())
+    });
+}
+
 /// Where the server does not let a module take part, the answer is 0 and the client
 /// waits on.
 #[test]
