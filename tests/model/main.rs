@@ -191,40 +191,6 @@ fn it_is_noticed_if_a_resynchronization_forgets_the_counter() {
 /// helped by a clock that went on since; and two terms from one ceiling are apart only
 /// if the clock had not gone back behind it.
 #[test]
-fn experiment() {
-    let text = std::env::var("LEFT").unwrap_or_default();
-    if text.is_empty() {
-        return;
-    }
-    let n: Vec<u8> = text.split(',').map(|x| x.parse().unwrap()).collect();
-    let left = Left {
-        grants: n[0],
-        raises: n[1],
-        ticks: n[2],
-        crashes: n[3],
-        promotions: n[4],
-        attachments: n[5],
-        clock_sets: n[6],
-        rewrites: n[7],
-        deposed_grants: n[8],
-    };
-    let model = Failover::new(left, None);
-    let checker = model
-        .checker()
-        .threads(1)
-        .timeout(std::time::Duration::from_secs(40))
-        .spawn_bfs()
-        .join();
-    println!(
-        "{text}: {} worlds, {} met, depth {}, done {}",
-        checker.unique_state_count(),
-        checker.state_count(),
-        checker.max_depth(),
-        checker.is_done()
-    );
-    for (name, path) in checker.discoveries() {
-        println!("  {name}: {:?}", path.into_actions());
-    }
 fn no_more_could_be_promised() {
     fails(Failover::read_as(CRASHES, Reading::FromTheClock), RISES);
     fails(Failover::read_as(CRASHES, Reading::ClockMayLag), RISES);

@@ -328,4 +328,5 @@ impl Deployment {
         self.turn(number)?;
         self.compare_with_master(number)
     }
+
 }
