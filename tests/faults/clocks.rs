@@ -8,8 +8,9 @@
 
 use crate::campaign::{Campaign, Control};
 use crate::judge::Promise;
+use crate::power::Durable;
 use crate::route::One;
-use crate::support::{pass, Client, Server};
+use crate::support::{eventually, pass, Client, Server};
 use crate::workers::{Habits, Workers};
 use redis::Value;
 use std::fs::{self, File};
@@ -119,17 +120,20 @@ impl Clock {
 fn clock_steps(name: &'static str, restarts: Restarts) {
     let mut campaign = Campaign::begin(name, 25);
     let mut clock = Clock::new();
-    let mut server = clock.server(&["appendonly yes", "appendfsync always"]);
+    let mut server = clock.server(restarts.settings());
+    let mut durable = Durable::default();
     campaign.runs_on(&mut server.client());
     let route = One::at(server.port());
     let workers = Workers::start(Arc::new(route.clone()), HABITS, campaign.seed());
     while campaign.next_trial() {
         pass(Duration::from_micros(campaign.dice().u64(0..200_000)));
-        if restarts == Restarts::Often && campaign.dice().bool() {
+        if restarts != Restarts::Never && campaign.dice().bool() {
             server.kill();
             let step = clock.steps(campaign.dice());
             campaign.fault(restart_after(step), workers.busy());
-            if campaign.dice().u8(0..3) == 0 {
+            if restarts == Restarts::PowerCuts {
+                durable.power_cut(campaign.dice(), server.directory());
+            } else if campaign.dice().u8(0..3) == 0 {
                 server.start_and_look_away();
                 pass(Duration::from_micros(campaign.dice().u64(0..30_000)));
                 clock.steps(campaign.dice());
@@ -139,6 +143,14 @@ fn clock_steps(name: &'static str, restarts: Restarts) {
             }
             server.start_again();
             route.leads_to(server.port());
+            if restarts == Restarts::PowerCuts {
+                // The first grant, and in front of it the ceiling of this term.
+                let granted = workers.granted() + u64::from(HABITS.clients);
+                eventually("some are granted", || {
+                    (workers.granted() > granted).then_some(())
+                });
+                durable.reaches_the_disk(server.directory());
+            }
         } else {
             let step = clock.steps(campaign.dice());
             campaign.fault(step, workers.busy());
@@ -150,7 +162,7 @@ fn clock_steps(name: &'static str, restarts: Restarts) {
     server.assert_healthy();
     let longest = Duration::from_millis(HABITS.ttl_ms);
     campaign.all_are_free_again(&mut server.client(), HABITS.keys, longest, &mut outcome);
-    campaign.end(outcome, Promise::OneHolder, Control::MayLose, 10);
+    campaign.end(outcome, restarts.promise(), Control::MayLose, 10);
 }
 
 /// Whether the server is killed and started between steps.
@@ -158,6 +170,24 @@ fn clock_steps(name: &'static str, restarts: Restarts) {
 enum Restarts {
     Never,
     Often,
+    /// Each by a power cut, which takes grants of the term, though not its ceiling.
+    PowerCuts,
+}
+
+impl Restarts {
+    fn settings(self) -> &'static [&'static str] {
+        match self {
+            Self::Never | Self::Often => &["appendonly yes", "appendfsync always"],
+            Self::PowerCuts => &["appendonly yes", "appendfsync no"],
+        }
+    }
+
+    fn promise(self) -> Promise {
+        match self {
+            Self::Never | Self::Often => Promise::OneHolder,
+            Self::PowerCuts => Promise::Tokens,
+        }
+    }
 }
 
 /// What a start under a clock that was set meanwhile is called.
@@ -194,4 +224,9 @@ fn the_clock_of_a_running_server_is_stepped() {
 #[test]
 fn a_server_starts_again_under_another_clock() {
     clock_steps("clock steps and restarts, AOF always", Restarts::Often);
+}
+
+#[test]
+fn a_server_that_lost_grants_starts_again_under_another_clock() {
+    clock_steps("clock steps and power cuts", Restarts::PowerCuts);
 }

@@ -9,7 +9,7 @@
 //!   has read one before the next is sent;
 //! - who died is passed over, or gives back at once: the line never stands still.
 //!   Only who was told its token and died without a session keeps the lock, until
-//!   its short lease ends; the leases of all others are long;
+//!   its lease ends: those who may die so have a short one, all others a long one;
 //! - in the end nobody is blocked, no key is left, and no memory.
 
 use crate::campaign::{Campaign, Control, Outcome};
@@ -61,6 +61,9 @@ struct Deaths {
 enum When {
     /// While another holds the lock.
     Before,
+    /// Just before the lock is given back, or in the same breath: the server may
+    /// grant it to the dead, but sees the death before it answers.
+    AtTheGrant,
     /// When the line moves.
     Meanwhile,
 }
@@ -95,14 +98,10 @@ impl Deaths {
                 self.last += 1;
                 self.operations += 1;
                 let dice = self.campaign.dice();
-                let when = if dice.bool() {
-                    When::Before
-                } else {
-                    When::Meanwhile
-                };
-                let death = (dice.u8(0..10) < 7).then(|| (when, Death::any(dice)));
+                let death = (dice.u8(0..10) < 7).then(|| plan(dice));
                 let has_session = dice.bool();
-                let may_keep = when == When::Meanwhile && death.is_some() && !has_session;
+                let is_meanwhile = death.is_some_and(|(when, _)| when == When::Meanwhile);
+                let may_keep = is_meanwhile && !has_session;
                 let ttl_ms = if may_keep { SHORT_MS } else { LONG_MS };
                 let session = if has_session { " SESSION" } else { "" };
                 let unit = Unit(self.last);
@@ -157,8 +156,11 @@ impl Deaths {
                     return;
                 }
                 // Those who are still to die, if nobody else is left.
-                if line.waiting.iter().all(|(_, death)| death.is_some()) {
-                    self.next_dies(&mut line);
+                let dies = |(_, plan): &(_, Option<(When, _)>)| {
+                    plan.is_some_and(|(when, _)| when == When::Meanwhile)
+                };
+                if line.waiting.iter().all(dies) {
+                    self.next_dies(&mut line, When::Meanwhile);
                 }
                 pass(Duration::from_micros(20));
                 continue;
@@ -180,15 +182,23 @@ impl Deaths {
     /// It gives the lock back; before, after or without that another may die.
     fn gives_back(&mut self, line: &mut Line, mut queuer: Queuer, token: i64, answered: Stamp) {
         let dice = self.campaign.dice();
-        let (before, after) = (dice.u8(0..3) == 0, dice.bool());
-        if before {
-            self.next_dies(line);
+        let before = [When::AtTheGrant, When::Meanwhile][dice.usize(0..2)];
+        let after = dice.bool();
+        let is_next = |(_, plan): &(_, Option<(When, Death)>)| {
+            plan.is_some_and(|(when, death)| when == before && death == Death::Killed)
+        };
+        let killed = line.waiting.first().is_some_and(is_next).then(|| {
+            self.count(Death::Killed, line.waiting.len());
+            line.waiting.remove(0).0
+        });
+        if killed.is_none() {
+            self.next_dies(line, before);
         }
         let until = Stamp::now();
-        queuer.gives_back(&name(line.key));
+        queuer.gives_back(&name(line.key), killed.as_ref());
         self.operations += 1;
         if after {
-            self.next_dies(line);
+            self.next_dies(line, When::Meanwhile);
         }
         self.grants.push(Grant {
             key: line.key,
@@ -202,9 +212,10 @@ impl Deaths {
         });
     }
 
-    /// The first of the line who is to die does.
-    fn next_dies(&mut self, line: &mut Line) {
-        let next = line.waiting.iter().position(|(_, death)| death.is_some());
+    /// The first of the line who is to die at that time does.
+    fn next_dies(&mut self, line: &mut Line, at: When) {
+        let dies = |(_, plan): &(_, Option<(When, _)>)| plan.is_some_and(|(when, _)| when == at);
+        let next = line.waiting.iter().position(dies);
         let Some(at) = next else { return };
         let (queuer, death) = line.waiting.remove(at);
         let (_, death) = death.expect("it was looked for");
@@ -218,13 +229,20 @@ impl Deaths {
     fn kill(&mut self, queuer: Queuer, death: Death, asking: u32) -> Option<Queuer> {
         let fate = queuer.dies(death, &mut self.admin);
         if !matches!(fate, Fate::Spared(_)) {
-            let busy = Busy { holding: 1, asking };
-            self.campaign.fault(death.name(), busy);
+            self.count(death, asking as usize);
         }
         match fate {
             Fate::Dead => None,
             Fate::Told(queuer) | Fate::Spared(queuer) => Some(queuer),
         }
+    }
+
+    fn count(&mut self, death: Death, asking: usize) {
+        let busy = Busy {
+            holding: 1,
+            asking: asking as u32,
+        };
+        self.campaign.fault(death.name(), busy);
     }
 
     /// What must be so while nobody asks.
@@ -248,6 +266,15 @@ impl Deaths {
         let memory = admin.info("used_memory").parse().expect("bytes");
         println!("used_memory {when}: {memory}");
         memory
+    }
+}
+
+/// When one dies, and of what.
+fn plan(dice: &mut fastrand::Rng) -> (When, Death) {
+    match dice.u8(0..4) {
+        0 => (When::Meanwhile, Death::any(dice)),
+        1 => (When::AtTheGrant, Death::seen_at_once(dice)),
+        _ => (When::Before, Death::any(dice)),
     }
 }
 

@@ -268,9 +268,11 @@ fn guarded_writes_survive_and_no_dead_token_writes() {
     server.assert_healthy();
     let (acknowledged, refused) = (all.acknowledged.len(), all.refused_stale);
     println!("{acknowledged} writes acknowledged, {refused} refused as stale");
-    assert!(acknowledged > 0 && refused > 0, "else nothing was tried");
     for what in &all.broken {
         campaign.object(what);
+    }
+    if acknowledged == 0 || refused == 0 {
+        campaign.object("nothing was tried");
     }
     let mut outcome = Outcome {
         grants: all.grants,

@@ -13,11 +13,11 @@
 
 use crate::campaign::{Campaign, Control};
 use crate::judge::Promise;
+use crate::power::Durable;
 use crate::route::One;
 use crate::support::{pass, Server};
 use crate::workers::{Habits, Workers};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +34,42 @@ enum Finds {
     Snapshot,
     /// Nothing.
     Nothing,
+}
+
+/// How soon after it answers it is killed.
+#[derive(Clone, Copy)]
+enum Pace {
+    AtOnce,
+    /// Several times in a row: each start is a reserve of tokens further ahead of the
+    /// clock, for the clock does not run as fast as that.
+    InARow,
+    Soon,
+}
+
+impl Pace {
+    fn of(in_a_row: u8, dice: &mut fastrand::Rng) -> Self {
+        match in_a_row {
+            0 if dice.u8(0..3) == 0 => Self::AtOnce,
+            0 => Self::Soon,
+            _ => Self::InARow,
+        }
+    }
+
+    fn up_most_us(self) -> u64 {
+        match self {
+            Self::AtOnce => 5_000,
+            Self::InARow => 20_000,
+            Self::Soon => 400_000,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::AtOnce => "kill -9 within 5 ms",
+            Self::InARow => "kill -9 within 20 ms, several in a row",
+            Self::Soon => "kill -9 within 400 ms",
+        }
+    }
 }
 
 /// A campaign of kills.
@@ -60,8 +96,14 @@ impl Kills {
         let route = One::at(server.port());
         let workers = Workers::start(Arc::new(route.clone()), HABITS, campaign.seed());
         let mut durable = Durable::default();
+        let mut in_a_row = 0;
         while campaign.next_trial() {
-            self.lives_for_a_while(&mut campaign, &mut server, &workers);
+            if in_a_row == 0 && campaign.dice().u8(0..8) == 0 {
+                in_a_row = campaign.dice().u8(3..8);
+            }
+            let pace = Pace::of(in_a_row, campaign.dice());
+            in_a_row = in_a_row.saturating_sub(1);
+            self.lives_for_a_while(pace, &mut campaign, &mut server, &workers);
             server.kill();
             self.leaves(&mut campaign, &server, &mut durable);
             if campaign.dice().u8(0..4) == 0 {
@@ -83,10 +125,15 @@ impl Kills {
     }
 
     /// The time until it is killed, and what it is made to do meanwhile.
-    fn lives_for_a_while(&self, campaign: &mut Campaign, server: &mut Server, workers: &Workers) {
+    fn lives_for_a_while(
+        &self,
+        pace: Pace,
+        campaign: &mut Campaign,
+        server: &mut Server,
+        workers: &Workers,
+    ) {
         let dice = campaign.dice();
-        let at_most_ms = [5, 200, 500][dice.usize(0..3)];
-        let uptime = Duration::from_micros(dice.u64(0..at_most_ms * 1_000));
+        let uptime = Duration::from_micros(dice.u64(0..pace.up_most_us()));
         let order = match self.finds {
             Finds::HalfMade if dice.bool() => Some("BGREWRITEAOF"),
             Finds::Snapshot if dice.u8(0..4) == 0 => Some("SAVE"),
@@ -105,8 +152,7 @@ impl Kills {
         pass(uptime - early);
         let kind = match order {
             Some(_) => "kill -9 while it writes a file",
-            None if at_most_ms == 5 => "kill -9 within 5 ms",
-            None => "kill -9 within 500 ms",
+            None => pace.name(),
         };
         campaign.fault(kind, workers.busy());
     }
@@ -114,57 +160,15 @@ impl Kills {
     /// What is in its directory when it starts.
     fn leaves(&self, campaign: &mut Campaign, server: &Server, durable: &mut Durable) {
         match self.finds {
-            Finds::CutLog => durable.cut(campaign.dice(), server.directory()),
+            // Some of these are no power cuts, and what was written stays.
+            Finds::CutLog if campaign.dice().u8(0..3) == 0 => {
+                durable.reaches_the_disk(server.directory());
+            }
+            Finds::CutLog => durable.power_cut(campaign.dice(), server.directory()),
             Finds::Nothing => drop(fs::remove_file(server.directory().join("dump.rdb"))),
             Finds::Files | Finds::HalfMade | Finds::Snapshot => {}
         }
     }
-}
-
-/// What a power cut cannot take: what an earlier one left, and was loaded.
-#[derive(Default)]
-struct Durable {
-    path: PathBuf,
-    length: u64,
-}
-
-impl Durable {
-    /// Cuts some of what was written since, or all of it.
-    fn cut(&mut self, dice: &mut fastrand::Rng, directory: &Path) {
-        let Some(path) = growing_file(directory) else {
-            return;
-        };
-        if path != self.path {
-            *self = Self { path, length: 0 };
-        }
-        let file = File::options().write(true).open(&self.path);
-        let file = file.expect("our own");
-        let length = file.metadata().expect("our own").len();
-        let written = length.saturating_sub(self.length);
-        let lost = match dice.u8(0..10) {
-            0 => written,
-            _ => dice.u64(0..=written.min(UNSYNCED_MOST)),
-        };
-        self.length = length - lost;
-        file.set_len(self.length).expect("our own");
-    }
-}
-
-/// How much of the log is cut, mostly.
-const UNSYNCED_MOST: u64 = 16 << 10;
-
-/// The latest of the files of the log.
-fn growing_file(directory: &Path) -> Option<PathBuf> {
-    let folder = fs::read_dir(directory.join("appendonlydir")).ok()?;
-    let names = folder.flatten().map(|entry| entry.path());
-    let number = |path: &PathBuf| {
-        let name = path.file_name()?.to_str()?;
-        let number = name.strip_prefix("appendonly.aof.")?;
-        number.strip_suffix(".incr.aof")?.parse::<u64>().ok()
-    };
-    names
-        .filter(|path| number(path).is_some())
-        .max_by_key(number)
 }
 
 #[test]

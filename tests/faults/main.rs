@@ -9,6 +9,7 @@
 //! | `history.rs`   | what a client was told, and when |
 //! | `liveness.rs`  | what must be so when the faults are over |
 //! | `judge.rs`     | what must be true of a history |
+//! | `power.rs`     | power cuts |
 //! | `process.rs`   | clients that are processes of their own |
 //! | `queuer.rs`    | clients that stand in line, and what they die of |
 //! | `resource.rs`  | what the locks protect: a counter with a fence, and one without |
@@ -51,6 +52,7 @@ mod judge;
 mod kills;
 mod liveness;
 mod pauses;
+mod power;
 mod process;
 mod promotions;
 mod proxy;

@@ -47,6 +47,12 @@ impl Death {
         ALL[dice.usize(0..ALL.len())]
     }
 
+    /// One that the server sees before it answers anything that came later. (Of bytes
+    /// and an end behind them it sees the end only in its next turn.)
+    pub fn seen_at_once(dice: &mut fastrand::Rng) -> Self {
+        [Self::Closed, Self::Reset, Self::Killed][dice.usize(0..3)]
+    }
+
     /// What it is called in the record.
     pub fn name(self) -> &'static str {
         match self {
@@ -152,10 +158,14 @@ impl Queuer {
         Fate::Dead
     }
 
-    /// It has its answer and gives the lock back; nobody reads whether it did.
-    pub fn gives_back(&mut self, key: &str) {
-        let line = format!("LOCK.RELEASE {key} {}", owner(self.unit));
-        self.sends(&sent(&line));
+    /// It has its answer and gives the lock back; nobody reads whether it did. It may
+    /// kill another in the same breath.
+    pub fn gives_back(&mut self, key: &str, killed: Option<&Self>) {
+        let mut bytes = sent(&format!("LOCK.RELEASE {key} {}", owner(self.unit)));
+        if let Some(killed) = killed {
+            bytes.extend(sent(&format!("CLIENT KILL ID {}", killed.id)));
+        }
+        self.sends(&bytes);
     }
 
     /// The socket takes so little at once, unless the other side is gone.
