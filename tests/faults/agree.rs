@@ -52,10 +52,12 @@ fn look(master: &mut Client, replica: &mut Client) -> Vec<String> {
 /// Whether the replica says the same of the hold; its lease may be longer. (It knows
 /// of no sessions.)
 fn is_covered((master, replica): (&Hold, &Hold)) -> bool {
-    let names = ["owner", "token", "tolerates", "delay-ms"];
-    let is_same = names
-        .iter()
-        .all(|&name| master.get(name) == replica.get(name));
+    let same = |name: &str| master.get(name) == replica.get(name);
+    // Of one that cools a snapshot says how long it will yet; how long in all is of
+    // no use to anybody.
+    let cools = master.get("cooling-ms") != Some(&Value::Int(0));
+    let is_same =
+        ["owner", "token", "tolerates"].into_iter().all(same) && (cools || same("delay-ms"));
     let left = |hold: &Hold, name: &str| match hold.get(name) {
         Some(&Value::Int(left)) => left as f64,
         other => panic!("LOCK.INFO says {name} {other:?}"),
