@@ -276,13 +276,14 @@ impl Shared {
                 (None, _) | (Some(Ends::ClientOnly), Towards::Client) => return,
                 // An end does not.
                 _ if count == 0 => break,
-                (Some(Ends::Both), _) if !to.write(&buffer[..count]) => {
-                    if self.is_whole(number) {
+                (Some(Ends::Both), _) => {
+                    let is_sent = to.write(&buffer[..count]);
+                    if !is_sent && self.is_whole(number) {
                         break;
                     }
                 }
-                // Sent; or, if only the client is there, sent to nobody.
-                _ => {}
+                // Sent to nobody.
+                (Some(Ends::ClientOnly), Towards::Server) => {}
             }
         }
         to.finish();
