@@ -89,8 +89,17 @@ impl<'a> Trial<'a> {
     /// Waits for the lock; gives it back as soon as it is granted.
     fn stands_in_line(&self, server: &Server, place: usize) -> Waiter {
         let number = self.number;
-        let ask = format!("LOCK.ACQUIRE line:{number} w{place} 60000 BLOCK 0");
-        let mut waiter = Waiter::asks(server, &ask);
+        let mut waiter = Waiter::asks(server, "PING");
+        if place.is_multiple_of(4) {
+            // Whoever can be redirected Valkey 9 does not send away by itself.
+            // Others know of no such thing.
+            waiter.say("CLIENT CAPA redirect");
+            waiter.answer();
+        }
+        waiter.answer();
+        waiter.say(&format!(
+            "LOCK.ACQUIRE line:{number} w{place} 60000 BLOCK 0"
+        ));
         waiter.say(&format!("LOCK.RELEASE line:{number} w{place}"));
         waiter
     }
@@ -148,7 +157,7 @@ impl<'a> Trial<'a> {
         for waiter in &mut self.line {
             let told = waiter.answer();
             if !told.starts_with("-UNBLOCKED ") {
-                broken.push(format!("in line, and told {told}"));
+                return vec![format!("in line, and told {told}")];
             }
         }
         for (lock, waiter) in self.lapsing.iter_mut().enumerate() {
@@ -217,9 +226,11 @@ fn run(trial: &mut Trial<'_>, campaign: &mut Campaign, workers: &Workers, route:
         broken.extend(trial.ask_again());
         trial.replica.client()
     };
-    broken.extend(trial.check_holds(&mut on_new));
-    broken.extend(trial.drain(&mut on_new));
-    broken.extend(trial.check_lapsed(&mut on_new));
+    if broken.is_empty() {
+        broken.extend(trial.check_holds(&mut on_new));
+        broken.extend(trial.drain(&mut on_new));
+        broken.extend(trial.check_lapsed(&mut on_new));
+    }
     for hold in 0..HELD {
         on_new.release(&format!("held:{}:{hold}", trial.number), "h");
     }
