@@ -232,6 +232,7 @@ impl Locks {
                 if token > most {
                     return Answer::RaiseTooFar(most);
                 }
+                self.tokens.see_clock(wall);
                 (None, Answer::NoToken)
             }
         };
@@ -335,6 +336,11 @@ impl Locks {
     /// all the time.
     pub fn enter_slot(&mut self, key: &[u8], wall: WallTime) {
         self.tokens.enter_slot(Slot::of_key(key), wall);
+    }
+
+    /// Notes the time, before something comes in that another server granted.
+    pub fn see_clock(&mut self, wall: WallTime) {
+        self.tokens.see_clock(wall);
     }
 
     /// The counter, to be read.

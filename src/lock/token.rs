@@ -17,7 +17,10 @@
 //! same ceiling, which is ahead of its clock. So a ceiling carries the time at
 //! which its term began, and the new term starts above it by 2,048 tokens for each
 //! millisecond that the clock went on since: more than a server grants, and half
-//! of what the clock gives, so that the clock catches up in the end.
+//! of what the clock gives, so that the clock catches up in the end. What counts as
+//! its beginning is when the counter last rose by more than grants of its own: else a
+//! server that was up for a month and entered a slot today would come back two weeks
+//! ahead of its clock, and outbid every server that its slots move to.
 
 use super::slots::{Slot, SlotSet};
 use super::time::{Ttl, WallTime};
@@ -97,6 +100,10 @@ pub struct Tokens {
     ttl_most_ms: u64,
     /// When this server last became a source of tokens.
     term_start: Option<WallTime>,
+    /// The latest reading of the wall clock that is known here.
+    clock: Option<WallTime>,
+    /// What that was when `last` rose by more than a grant.
+    raised_at: Option<WallTime>,
     /// The log was begun anew: the cover must be written again.
     cover_lost: Announcement,
     /// The slots granted in under this term; empty unless in a cluster.
@@ -127,6 +134,8 @@ impl Tokens {
             .max(by_ceiling.min(Token::MOST.get()))
             .max(saturating_tokens(wall_ms));
         self.term_start = Some(wall);
+        self.clock = Some(wall);
+        self.raised_at = Some(wall);
         self.slots = SlotSet::default();
     }
 
@@ -140,9 +149,21 @@ impl Tokens {
     /// own tokens it knows, so the ceiling has no part in it: only the clock can
     /// tell of the tokens of another server.
     pub fn enter_slot(&mut self, slot: Slot, wall: WallTime) {
-        let by_clock = saturating_tokens(wall.as_ms_since_2024());
-        self.last = self.last.max(by_clock);
+        self.see_clock(wall);
+        self.rise_to(saturating_tokens(wall.as_ms_since_2024()));
         self.slots.insert(slot);
+    }
+
+    /// Notes the time: a token that is seen from here on was seen no earlier.
+    pub fn see_clock(&mut self, wall: WallTime) {
+        self.clock = Some(wall);
+    }
+
+    fn rise_to(&mut self, last: u64) {
+        if last > self.last {
+            self.last = last;
+            self.raised_at = self.clock;
+        }
     }
 
     /// Forgets a slot that went elsewhere.
@@ -177,7 +198,7 @@ impl Tokens {
         }
         if is_near {
             self.ceiling = renewed;
-            self.ceiling_since = Some(self.term_start.unwrap_or_default());
+            self.ceiling_since = Some(self.raised_at.unwrap_or_default());
         }
         self.ttl_most_ms = ttl_most_ms;
         self.cover_lost = Announcement::Done;
@@ -215,8 +236,8 @@ impl Tokens {
     /// A token that came from a master, a file or a RAISE. The ceiling goes with
     /// it: what is stored of the counter must cover it.
     pub fn observe(&mut self, token: Token) {
-        self.last = self.last.max(token.get());
-        self.raise_ceiling(token.get(), self.term_start);
+        self.rise_to(token.get());
+        self.raise_ceiling(token.get(), self.raised_at);
     }
 
     fn raise_ceiling(&mut self, ceiling: u64, since: Option<WallTime>) {

@@ -179,6 +179,13 @@ fn run_on_key<'call>(
         if is_grant && shell.deployment == Deployment::Cluster && shell.locks.is_new_slot(at.key) {
             shell.locks.enter_slot(at.key, clock::wall());
         }
+        // A slot that comes whole comes as effects, from another master.
+        if kind == Kind::Effect
+            && shell.role == Role::Master
+            && shell.deployment == Deployment::Cluster
+        {
+            shell.locks.see_clock(clock::wall());
+        }
         let mut effects = std::mem::take(&mut shell.effects);
         let event = request.into_event(at, &circumstances);
         let answer = event.map(|event| shell.step(now, event, &mut effects));

@@ -228,7 +228,12 @@ fn load_lock(io: *mut raw::RedisModuleIO, holds: &[StoredHold<'_>]) -> *mut c_vo
 /// Whether a key that moves here has a token that RAISE would refuse.
 fn is_too_far(hold: &StoredHold<'_>) -> bool {
     state::with(|shell| {
-        shell.role == Role::Master && hold.token > shell.locks.tokens().raise_most(clock::wall())
+        if shell.role != Role::Master {
+            return false;
+        }
+        let now = clock::wall();
+        shell.locks.see_clock(now);
+        hold.token > shell.locks.tokens().raise_most(now)
     })
 }
 

@@ -1,7 +1,7 @@
 //! A first grant in a slot opens a term; keys that move keep their holder.
 
-use super::support::cluster::{alone, give, migrate, open, two};
-use super::support::{eventually, now};
+use super::support::cluster::{alone, give, is_ready, migrate, open, two};
+use super::support::{eventually, now, Server};
 use redis::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -44,6 +44,31 @@ fn clock_beyond(token: i64) -> i64 {
         let by_clock = token_by_clock();
         (by_clock > token).then_some(by_clock)
     })
+}
+
+/// A server that is ahead of its clock outbids all others that its slots go to.
+#[test]
+fn a_server_that_starts_again_is_not_ahead_of_its_clock() {
+    // As many as a server reserves, twice.
+    const RESERVE: i64 = 2 * (1 << 18);
+    let mut server = Server::with(&[
+        "cluster-enabled yes",
+        "appendonly yes",
+        "appendfsync always",
+    ]);
+    let mut client = server.client();
+    client.say("CLUSTER ADDSLOTSRANGE 0 16383");
+    eventually("the cluster is ready", || is_ready(&mut client));
+    let first = client.acquired(KEY, "alice", 60_000);
+    clock_beyond(first + (2_000 << 12));
+    let last = client.acquired(STRANGER, "alice", 60_000);
+    server.crash();
+    let mut client = server.client();
+    eventually("the cluster is ready", || is_ready(&mut client));
+    let token = client.acquired(NEIGHBOUR, "alice", 60_000);
+    let by_clock = token_by_clock();
+    assert!(token > last, "{token} is not above {last}");
+    assert!(token < by_clock + RESERVE, "{token} is ahead of {by_clock}");
 }
 
 #[test]

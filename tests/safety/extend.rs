@@ -4,7 +4,7 @@
 use crate::lock::token::RESERVE;
 use crate::lock::{Answer, Effect, Extension, Token, WallTime};
 use crate::server::Server;
-use crate::values::{cover, first_cover, grant, token, wall, TOKEN_MOST};
+use crate::values::{cover, cover_since, first_cover, grant, token, wall, TOKEN_MOST};
 
 /// One hour of wall clock, in tokens.
 const HOUR: u64 = 3_600_000 << 12;
@@ -239,7 +239,7 @@ fn a_wall_clock_at_the_end_of_time_saturates() {
     let (answer, effects) = server.raise(b"lock", b"ann", 30, (token(bound), clock));
     assert_eq!(answer, Answer::Token(token(bound)));
     let covered = [
-        cover(TOKEN_MOST, 30),
+        cover_since(TOKEN_MOST, 30, clock.as_ms_since_2024()),
         grant(lock, bound, 30),
         Effect::Signal,
     ];

@@ -1,5 +1,6 @@
 //! Where tokens come from: the term, the ceiling, and what survives a restart.
 
+use crate::lock::slots::Slot;
 use crate::lock::token::{CounterOutOfRange, Cover, StoredCounter, Tokens, RESERVE};
 use crate::lock::{Answer, Effect, Event, Ttl, WallTime};
 use crate::server::Server;
@@ -152,6 +153,48 @@ fn a_restart_that_knows_only_the_clock_starts_above_every_token_it_could_issue()
     let mut after = Tokens::default();
     after.open_term(wall(1_010));
     assert_eq!(issue(&mut after).0, before.last() + 1);
+}
+
+/// More than the clock and the reserve can account for.
+fn most_by_clock(wall_ms: u64) -> u64 {
+    wall_ms * 4_096 + 2 * RESERVE
+}
+
+/// What a server starts with that was up for `uptime_ms`, whatever it did just before
+/// it went, and came back at once.
+fn started_after(uptime_ms: u64, does: impl Fn(&mut Tokens, WallTime)) -> u64 {
+    let mut before = Tokens::default();
+    before.open_term(wall(0));
+    issue(&mut before);
+    does(&mut before, wall(uptime_ms));
+    issue(&mut before);
+    let mut after = Tokens::default();
+    let stored = before.stored().expect("it granted");
+    assert_eq!(after.load(stored), Ok(()));
+    after.open_term(wall(uptime_ms));
+    let (first, _) = issue(&mut after);
+    assert!(first > before.last());
+    first
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+/// The servers of a cluster give tokens for the same keys, one after the other: one
+/// that is ahead of its clock outbids all that come after it.
+#[test]
+fn a_server_that_entered_a_slot_is_not_ahead_of_its_clock_after_a_restart() {
+    let foo = Slot::of_key(b"foo");
+    let first = started_after(DAY_MS, |tokens, now| tokens.enter_slot(foo, now));
+    assert!(first <= most_by_clock(DAY_MS), "{first}");
+}
+
+#[test]
+fn a_server_that_saw_a_token_of_today_is_not_ahead_of_its_clock_after_a_restart() {
+    let first = started_after(DAY_MS, |tokens, now| {
+        tokens.see_clock(now);
+        tokens.observe(token(DAY_MS * 4_096));
+    });
+    assert!(first <= most_by_clock(DAY_MS), "{first}");
 }
 
 #[test]
