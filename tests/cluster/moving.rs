@@ -1,9 +1,9 @@
 //! A slot that moves while somebody waits for a key of it.
 
-use super::support::cluster::{alone, give, migrate, open, two};
+use super::support::cluster::{alone, give, lets_modules_see_its_map, migrate, open, two};
 use super::support::eventually::within;
 use super::support::process::cpu_ns;
-use super::support::{blocked_clients, eventually, now, Client, Server, Version, Waiter};
+use super::support::{blocked_clients, eventually, now, Client, Server, Waiter};
 use std::time::Duration;
 
 /// Slot 12182, by the example in the specification of Redis Cluster.
@@ -11,10 +11,6 @@ const KEY: &str = "foo";
 const SLOT: u32 = 12_182;
 /// A key of another slot.
 const STRANGER: &str = "bar";
-
-fn lets_modules_see_its_map(server: &Server) -> bool {
-    Version::of(&mut server.client()).lets_modules_see_its_map()
-}
 
 /// It is told what anybody is told who asks for the key.
 fn is_sent_to(waiter: &mut Waiter, to: &Server, from: &Server) {

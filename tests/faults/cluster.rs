@@ -7,7 +7,7 @@ use crate::support::{eventually, Client, Server};
 use redis::{Connection, Value};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// The servers of a cluster. The first `masters` of them are masters at the start,
@@ -59,12 +59,20 @@ impl Cluster {
         cluster
     }
 
-    /// Waits until all servers say that the cluster is up, that there are as many
-    /// masters as at the start, and until all replicas follow.
-    pub fn is_well(&self) {
+    /// Waits until all servers say that the cluster is up.
+    pub fn is_up(&self) {
         for server in &self.servers {
             let mut client = server.client();
             eventually("the cluster is up", || is_ready(&mut client));
+        }
+    }
+
+    /// Waits until nothing is amiss: the cluster is up, all replicas follow, nobody
+    /// takes anybody for dead.
+    pub fn is_well(&self) {
+        self.is_up();
+        for server in &self.servers {
+            let mut client = server.client();
             eventually("it follows its master", || follows(&mut client));
         }
         for server in &self.servers {
@@ -187,4 +195,26 @@ impl Route for SlotMap {
     fn moved(&self, key: &str, to: u16) {
         self.place(key).store(to, Ordering::SeqCst);
     }
+}
+
+/// A key of this slot.
+pub fn key_in(slot: u16, name: &str) -> String {
+    static TAGS: OnceLock<Vec<String>> = OnceLock::new();
+    let tags = TAGS.get_or_init(|| {
+        let mut tags = vec![String::new(); usize::from(SLOTS)];
+        let mut missing = tags.len();
+        for number in 0_u32.. {
+            if missing == 0 {
+                break;
+            }
+            let tag = format!("{number:x}");
+            let place = &mut tags[usize::from(Slot::of_key(tag.as_bytes()).number())];
+            if place.is_empty() {
+                *place = tag;
+                missing -= 1;
+            }
+        }
+        tags
+    });
+    format!("{{{}}}{name}", tags[usize::from(slot)])
 }

@@ -14,6 +14,7 @@
 //! | `queuer.rs`    | clients that stand in line, and what they die of |
 //! | `resource.rs`  | what the locks protect: a counter with a fence, and one without |
 //! | `route.rs`     | where a client finds the server of a key |
+//! | `sitters.rs`   | locks that are held and waited for while their slot moves |
 //! | `workers.rs`   | the clients |
 //! | `zombies.rs`   | masters that were replaced and do not know it |
 //! | `proxy.rs`     | a connection that is slow, silent, or breaks |
@@ -66,5 +67,7 @@ mod sentinel;
 mod upheavals;
 mod volume;
 mod split;
+mod moves;
+mod sitters;
 mod workers;
 mod zombies;

@@ -21,6 +21,8 @@ pub struct Habits {
     pub clients: u32,
     /// How many locks they share.
     pub keys: u32,
+    /// What these are called.
+    pub names: fn(u32) -> String,
     /// How long a lease is.
     pub ttl_ms: u64,
     /// How long they stand in line; 0 for a plain try.
@@ -38,6 +40,7 @@ impl Habits {
     pub const USUAL: Self = Self {
         clients: 8,
         keys: 4,
+        names: name,
         ttl_ms: 2_000,
         waits_ms: 300,
         thinks: Duration::from_micros(500),
@@ -198,7 +201,7 @@ impl Worker {
         } = self.shared.habits;
         let mut words = vec![
             "LOCK.ACQUIRE".to_owned(),
-            name(key),
+            (self.shared.habits.names)(key),
             owner(unit),
             ttl_ms.to_string(),
         ];
@@ -266,7 +269,7 @@ impl Worker {
         let ttl_ms = self.shared.habits.ttl_ms.to_string();
         let words = [
             "LOCK.EXTEND".to_owned(),
-            name(grant.key),
+            (self.shared.habits.names)(grant.key),
             owner(grant.unit),
             ttl_ms,
         ];
@@ -281,7 +284,7 @@ impl Worker {
     fn release(&mut self, grant: &mut Grant) {
         let words = [
             "LOCK.RELEASE".to_owned(),
-            name(grant.key),
+            (self.shared.habits.names)(grant.key),
             owner(grant.unit),
         ];
         let first_asked = Stamp::now();

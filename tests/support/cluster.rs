@@ -1,6 +1,6 @@
 //! Servers in cluster mode, and slots that move between them.
 
-use super::{eventually, Client, Server};
+use super::{eventually, Client, Server, Version};
 
 /// A server in cluster mode that serves no slot yet.
 pub fn node() -> Server {
@@ -79,4 +79,10 @@ pub fn give(slot: u32, from: &mut Client, to: &mut Client) {
     let name = to.text("CLUSTER MYID");
     to.say(&format!("CLUSTER SETSLOT {slot} NODE {name}"));
     from.say(&format!("CLUSTER SETSLOT {slot} NODE {name}"));
+}
+
+/// Whether this server lets a module know where slots are: Valkey before 9.0.1 does
+/// not, and who waits in a slot that is on its way is told to ask again.
+pub fn lets_modules_see_its_map(server: &Server) -> bool {
+    Version::of(&mut server.client()).lets_modules_see_its_map()
 }
