@@ -24,6 +24,7 @@ const CLIENTS: Habits = Habits {
     thinks: Duration::from_millis(20),
     extends_one_in: 0,
     oversleeps_one_in: 0,
+    ..Habits::USUAL
 };
 
 #[test]
