@@ -61,8 +61,10 @@ test: setup ## Run everything that proves the project
 
 test-the-tests: setup ## Put known bugs in, one by one: a test must catch each (6 min; BUG=name)
 	@tests/seeded_bugs/run $(BUG)
-fuzz: setup ## Fuzz records, words and histories, SECONDS=60 each
-	@.ci/fuzz $(or $(SECONDS),60)
+
+fuzz: ## Fuzz records, words and histories, SECONDS=60 each
+	@.ci/setup g++
+	.ci/fuzz $(or $(SECONDS),60)
 
 test-corruption: setup ## RESTORE of corrupt payloads on a live server: SEED=7 PAYLOADS=100000
 	@export SEED="$(SEED)" PAYLOADS="$(PAYLOADS)"

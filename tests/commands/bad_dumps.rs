@@ -225,6 +225,13 @@ fn a_record_that_no_server_writes_is_an_error_and_any_other_holds_nothing() {
             holder(b"you", [1, 1, 0, 0]),
         ]
         .concat(),
+        // The first tolerates nobody beside itself.
+        [
+            vec![2],
+            holder(b"me", [1, 1, 1, 0]),
+            holder(b"you", [2, 1, 0, 0]),
+        ]
+        .concat(),
         vec![2],
         vec![1],
         [vec![1], varint(u64::MAX)].concat(),

@@ -8,9 +8,9 @@
 //! decided by `src/lock`, included as source as in `tests/safety`, constants and all.
 //! What is promised is written down a second time in `promise`.
 //!
-//! To keep it finite, time goes in units of 64 ms, in which a master grants once, or
-//! 2^17 times, or not at all. A reserve of tokens is just as much as the clock gives in
-//! a unit, so that starting by the ceiling and starting by the clock are always close.
+//! To keep it finite, time goes in units of 64 ms, in which a master grants a few times,
+//! or 2^17 times. A reserve of tokens is just as much as the clock gives in a unit, so
+//! that starting by the ceiling and starting by the clock are always close.
 //! 2^17 grants are not carried out one by one: `minds` proves that the counter leaps to
 //! the same state. A transaction arrives, and is read, as a whole or not at all, as
 //! Redis does it.
@@ -20,9 +20,9 @@
 //! | `CRASHES` | 1,520,241 | 3 | 1 | 2 | 1 | |
 //! | `FAILOVERS` | 740,744 | 2 | 0 | 1 | 2 | a rewrite of the log, a deposed master |
 //!
-//! In both a unit of time goes by and a clock is set, at most once.
-//! Both are walked through whole. Restarts and arrivals are not counted: they happen
-//! wherever they can. `MODEL_SIZE` makes other sizes.
+//! In both a unit of time goes by and a clock is set, at most once. Both are
+//! walked through whole. Restarts and arrivals are not counted: they happen wherever
+//! they can. `MODEL_SIZE` makes other sizes.
 //!
 //! What a deposed master grants while another one is in charge is not judged: no
 //! promise speaks of it. That its counter is kept when it returns is.
