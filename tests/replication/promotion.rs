@@ -1,6 +1,6 @@
 //! A replica that becomes master goes on above every token it has heard of.
 
-use super::support::{catch_up, eventually, replica_of, Server};
+use super::support::{catch_up, eventually, replica_of, stretched_ms, Server};
 
 #[test]
 fn tokens_rise_across_promotion() {
@@ -56,14 +56,14 @@ fn a_lease_goes_on_after_promotion_and_then_ends() {
 
 #[test]
 fn a_lease_that_ended_while_it_was_a_replica_is_swept_after_promotion() {
-    let master = Server::start();
+    let mut master = Server::start();
     let mut on_master = master.client();
     let replica = replica_of(&master, &[]);
     let mut on_replica = replica.client();
-    on_master.acquired("k", "alice", 200);
+    on_master.acquired("k", "alice", stretched_ms(200));
     catch_up(&mut on_master, &mut on_replica);
     // The master dies before it can say that the lease is over.
-    drop(master);
+    master.kill();
     eventually("the lease is over", || {
         on_replica.fence("k").is_none().then_some(())
     });

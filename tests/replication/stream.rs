@@ -1,6 +1,6 @@
 //! The exact stream of what changes something.
 
-use super::support::{Listening, Server, Stream};
+use super::support::{stretched_ms, Listening, Server, Stream};
 
 impl Listening {
     /// What is heard of one call, with the token it returned put in as `T`.
@@ -61,7 +61,7 @@ fn a_release_sends_del() {
 #[test]
 fn a_lease_that_ends_by_itself_sends_del() {
     let mut on = Listening::start(60_000);
-    on.client.acquired("k", "alice", 20);
+    on.client.acquired("k", "alice", stretched_ms(20));
     on.heard();
     let (client, stream) = (&mut on.client, &mut on.stream);
     super::support::eventually("the key goes", || (!client.exists("k")).then_some(()));

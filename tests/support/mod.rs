@@ -23,5 +23,6 @@ pub use replica::{catch_up, replica_of};
 pub use sentinel::Sentinel;
 pub use server::Server;
 pub use stream::{Listening, Stream};
+pub use valgrind::stretched_ms;
 pub use version::Version;
 pub use waiter::{blocked_clients, Waiter};

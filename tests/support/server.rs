@@ -200,15 +200,19 @@ impl Server {
         self.child = Some(child.unwrap_or_else(|error| panic!("{}: {error}", binary())));
     }
 
-    /// Whether it answers; false if it ends before.
+    /// Whether it answers; false if it ends before. Another server may have taken the
+    /// port first, and would answer in its place.
     fn comes_up(&mut self) -> bool {
         super::eventually::within(patience(), || {
             let child = self.child.as_mut()?;
             if child.try_wait().expect("a child").is_some() {
                 return Some(false);
             }
-            let pong = Client::try_connect(self.port)?.try_call(&["PING"]).ok()?;
-            (pong == redis::Value::SimpleString("PONG".into())).then_some(true)
+            let mut client = Client::try_connect(self.port)?;
+            let pong = client.try_call(&["PING"]).ok()?;
+            let is_up = pong == redis::Value::SimpleString("PONG".into());
+            let is_ours = is_up && client.info("process_id") == child.id().to_string();
+            is_ours.then_some(true)
         })
         .unwrap_or(false)
     }

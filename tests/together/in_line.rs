@@ -3,7 +3,7 @@
 
 use super::holding::{ask, granted};
 use super::support::resp::Wire;
-use super::support::{Server, Waiter};
+use super::support::{stretched_ms, Server, Waiter};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 const READER: &str = "60000 SHARED BLOCK 0";
@@ -108,7 +108,10 @@ fn a_writer_that_leaves_the_line_lets_the_readers_behind_it_in() {
 fn a_lease_that_ends_beside_others_lets_the_head_in() {
     let server = Server::start();
     let mut client = server.client();
-    let brief = granted(&mut client, "k brief 200 LIMIT 2");
+    let brief = granted(
+        &mut client,
+        &format!("k brief {} LIMIT 2", stretched_ms(200)),
+    );
     let other = granted(&mut client, "k other 60000 LIMIT 2");
     let line = "LOCK.ACQUIRE k next 60000 LIMIT 2 BLOCK 0";
     let mut next = Waiter::joins(&server, &mut client, line);

@@ -2,7 +2,7 @@
 //! line.
 
 use super::holding::{ask, granted};
-use super::support::{eventually, Listening, Waiter};
+use super::support::{eventually, stretched_ms, Listening, Waiter};
 
 impl Listening {
     /// Waits until the first words of these lines, and nothing else, were sent.
@@ -104,7 +104,9 @@ fn del_of_many_is_sent_as_it_came_and_once() {
 #[test]
 fn that_a_hold_cools_is_sent_and_its_end_is() {
     let mut on = Listening::start(600_000);
-    let token = granted(&mut on.client, "k me 20 DELAY 300");
+    let delay_ms = stretched_ms(300);
+    let ask = format!("k me {} DELAY {delay_ms}", stretched_ms(20));
+    let token = granted(&mut on.client, &ask);
     on.heard();
     eventually("it cools", || {
         (!on.client.is_live("k", token)).then_some(())
@@ -113,7 +115,10 @@ fn that_a_hold_cools_is_sent_and_its_end_is() {
     let cools = eventually("it is sent", || on.heard().pop());
     let left = cools.strip_prefix(&format!("LOCK._GRANT k me {token} 0 1 "));
     let left = left.and_then(|left| left.parse::<u64>().ok());
-    assert!(left.is_some_and(|ms| (1..=300).contains(&ms)), "{cools}");
+    assert!(
+        left.is_some_and(|ms| (1..=delay_ms).contains(&ms)),
+        "{cools}"
+    );
     on.hears(&["DEL k".to_owned()]);
 }
 

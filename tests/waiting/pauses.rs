@@ -1,6 +1,6 @@
 //! Background grants obey what the server would tell a client.
 
-use super::support::{eventually, now, Client, Server, Waiter};
+use super::support::{eventually, now, stretched_ms, Client, Server, Waiter};
 use std::time::Duration;
 
 /// That the waiter is not granted over many crons.
@@ -31,7 +31,7 @@ fn a_lease_that_ends_while_writes_are_paused_is_handed_over_afterwards() {
 fn nobody_is_granted_while_there_are_too_few_replicas() {
     let server = Server::start();
     let mut client = server.client();
-    client.acquired("k", "holder", 200);
+    client.acquired("k", "holder", stretched_ms(200));
     let mut waiter = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k a 60000 BLOCK 0");
     client.say("CONFIG SET min-replicas-to-write 1");
     eventually("the lease ends", || (!client.exists("k")).then_some(()));
@@ -44,7 +44,7 @@ fn nobody_is_granted_while_there_are_too_few_replicas() {
 fn nobody_is_granted_while_memory_is_full() {
     let server = Server::start();
     let mut client = server.client();
-    client.acquired("k", "holder", 200);
+    client.acquired("k", "holder", stretched_ms(200));
     let mut waiter = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k a 60000 BLOCK 0");
     client.say("CONFIG SET maxmemory 1");
     eventually("the lease ends", || (!client.exists("k")).then_some(()));
@@ -57,7 +57,7 @@ fn nobody_is_granted_while_memory_is_full() {
 fn nobody_is_granted_while_the_disk_is_full() {
     let server = Server::with(&["save 3600 1", "enable-protected-configs yes"]);
     let mut client = server.client();
-    client.acquired("k", "holder", 300);
+    client.acquired("k", "holder", stretched_ms(300));
     let mut waiter = Waiter::joins(&server, &mut client, "LOCK.ACQUIRE k a 60000 BLOCK 0");
     // A snapshot that cannot be written, as on a full disk.
     client.say("CONFIG SET dbfilename nowhere.rdb");
