@@ -179,7 +179,10 @@ impl Campaign {
 
     /// Notes that something is not as it must be; no more trials follow.
     pub fn object(&mut self, what: impl Display) {
-        self.broken.push(format!("trial {}: {what}", self.trials));
+        let what = format!("trial {}: {what}", self.trials);
+        // At once: what follows may fail before the end.
+        println!("BROKEN {what}");
+        self.broken.push(what);
     }
 
     /// Judges the grants, writes down what there was, and fails if anything is

@@ -118,7 +118,7 @@ impl Clock {
 }
 
 fn clock_steps(name: &'static str, restarts: Restarts) {
-    let mut campaign = Campaign::begin(name, 25);
+    let mut campaign = Campaign::begin(name, 15);
     let mut clock = Clock::new();
     let mut server = clock.server(restarts.settings());
     let mut durable = Durable::default();

@@ -15,7 +15,7 @@ use crate::campaign::{Campaign, Control};
 use crate::judge::Promise;
 use crate::power::Durable;
 use crate::route::One;
-use crate::support::{pass, Server};
+use crate::support::{pass, Client, Server};
 use crate::workers::{Habits, Workers};
 use std::fs;
 use std::sync::Arc;
@@ -115,6 +115,10 @@ impl Kills {
             }
             server.start_again();
             route.leads_to(server.port());
+            if self.finds == Finds::CutLog && campaign.dice().u8(0..6) == 0 {
+                raise(&mut server.client());
+                durable.reaches_the_disk(server.directory());
+            }
         }
         let mut outcome = workers.finish();
         server.assert_healthy();
@@ -171,6 +175,15 @@ impl Kills {
     }
 }
 
+/// Puts the tokens two seconds ahead of what they are: until the clock has caught up
+/// only the ceiling tells a start where to begin.
+fn raise(client: &mut Client) {
+    let token = client.acquired("raised", "somebody", 10_000);
+    let ahead = token + (2_000 << 12);
+    client.say(&format!("LOCK.EXTEND raised somebody 10000 RAISE {ahead}"));
+    client.release("raised", "somebody");
+}
+
 #[test]
 fn killed_with_every_write_on_disk() {
     Kills {
@@ -212,7 +225,7 @@ fn killed_while_the_log_is_made_anew() {
 fn killed_and_the_end_of_the_log_is_gone() {
     Kills {
         name: "kill -9, end of the AOF cut",
-        settings: &["appendonly yes", "auto-aof-rewrite-min-size 4mb"],
+        settings: &["appendonly yes", "appendfsync no"],
         finds: Finds::CutLog,
         promise: Promise::Tokens,
     }
