@@ -92,7 +92,8 @@ fn trial(campaign: &mut Campaign, nodes: &[Node], workers: &Workers) -> Spell {
     while Stamp::now() < end {
         if !still_wait.iter().all(|it| it.is_silent()) {
             campaign.object("somebody was granted by a master that is alone");
-            break;
+            let to = Stamp::now();
+            return Spell { from, to };
         }
         let_pass(Duration::from_millis(5));
     }
