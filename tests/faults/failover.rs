@@ -237,6 +237,7 @@ fn run(trial: &mut Trial<'_>, campaign: &mut Campaign, workers: &Workers, route:
     for what in broken {
         campaign.object(what);
     }
+    workers.get_on();
 }
 
 #[test]

@@ -176,6 +176,7 @@ fn trial(campaign: &mut Campaign, group: &mut Group, workers: &Workers) {
         group.succeed(last);
     }
     group.gather(campaign.dice());
+    workers.get_on();
 }
 
 #[test]

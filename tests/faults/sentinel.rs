@@ -212,6 +212,7 @@ impl Watched {
         self.settle();
         // From here on it can be promoted: it is in step, and a zombie no more.
         self.zombies.lives(port);
+        workers.get_on();
     }
 
     fn succeed(&mut self) -> usize {

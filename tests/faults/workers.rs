@@ -6,7 +6,7 @@ use crate::campaign::Outcome;
 use crate::history::{Grant, Stamp, Unit};
 use crate::resource::Resource;
 use crate::route::Route;
-use crate::support::{pass, patience};
+use crate::support::{eventually, pass, patience};
 use redis::{Connection, ErrorKind, RedisError, Value};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -121,6 +121,14 @@ impl Workers {
     /// How many grants there were.
     pub fn granted(&self) -> u64 {
         self.shared.granted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until somebody is granted a lock who had none: work goes on.
+    pub fn get_on(&self) {
+        let before = self.granted();
+        eventually("somebody is granted", || {
+            (self.granted() > before).then_some(())
+        });
     }
 
     /// Lets them finish what they do, and collects what they were told.

@@ -111,3 +111,53 @@ impl Zombies {
         broken
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Unit;
+
+    fn grant(server: u16, unit: u64, token: i64) -> Grant {
+        let asked = Stamp::now();
+        let answered = Stamp(asked.0 + 1);
+        Grant {
+            key: 1,
+            unit: Unit(unit),
+            token,
+            asked,
+            answered,
+            until: answered,
+            lost: None,
+            server,
+        }
+    }
+
+    #[test]
+    fn only_what_a_deposed_master_says_in_its_spell_is_left_out() {
+        let mut zombies = Zombies::default();
+        let mut grants = vec![grant(1, 1, 5)];
+        zombies.rises(1, Way::RanOn);
+        grants.extend([grant(1, 2, 6), grant(2, 3, 9)]);
+        zombies.lives(1);
+        grants.push(grant(1, 4, 12));
+        assert_eq!(zombies.part(&mut grants), (1, Vec::new()));
+        let tokens: Vec<i64> = grants.iter().map(|it| it.token).collect();
+        assert_eq!(tokens, [5, 9, 12]);
+    }
+
+    #[test]
+    fn a_zombie_with_anothers_token_or_a_larger_one_is_seen() {
+        let mut zombies = Zombies::default();
+        zombies.rises(1, Way::RanOn);
+        let mut same = vec![grant(1, 2, 9), grant(2, 3, 9)];
+        let (count, broken) = zombies.part(&mut same);
+        assert_eq!((count, broken.len()), (1, 2), "{broken:?}");
+        let mut above = vec![grant(1, 2, 10), grant(2, 3, 9)];
+        assert_eq!(zombies.part(&mut above).1.len(), 1);
+        // Who started again may be above, but has nobody's token.
+        let mut zombies = Zombies::default();
+        zombies.rises(1, Way::StartedAgain);
+        let mut above = vec![grant(1, 2, 10), grant(2, 3, 9)];
+        assert_eq!(zombies.part(&mut above), (1, Vec::new()));
+    }
+}
