@@ -4,7 +4,8 @@
 //! it comes back, the first grant in it opens a term. To know that it was away,
 //! the slots that were granted in are asked about: each of them once a second,
 //! and all at once when the cluster's epoch has changed. A slot that leaves and
-//! returns within that time is not noticed; the README says so.
+//! returns within that time is not noticed; the README says so. Where slots move
+//! whole (CLUSTER MIGRATESLOTS of Valkey 9) the server tells of it, and none is missed.
 //!
 //! Whoever waits for a key of a slot that left is sent after it with MOVED, as a
 //! client that asks is; so are those whom a server left waiting when it became a
@@ -18,13 +19,14 @@
 //! way: the answer is TRYAGAIN, upon which a client asks again and joins the line
 //! again, or is redirected by the server itself.
 
-use super::api::{Context, Transport};
+use super::api::{server, Context, Transport, OK};
 use super::call::{self, CallReply, Element, Ownership};
 use super::state::{self, Role};
-use super::{blocked, clock};
+use super::{blocked, clock, entry};
 use crate::lock::slots::{Slot, SLOTS};
 use crate::lock::{Effect, Event};
-use std::ffi::{CStr, CString};
+use redis_module::raw;
+use std::ffi::{c_void, CStr, CString};
 use std::rc::Rc;
 
 /// Crons in which every slot is asked about once: a second at `hz 10`.
@@ -203,6 +205,67 @@ pub(super) fn safety(ctx: Context<'_>) -> MapSafety {
     };
     state::with(|shell| shell.map_safety = Some(safety));
     safety
+}
+
+/// The first Valkey that moves whole slots at once (CLUSTER MIGRATESLOTS).
+const VALKEY_MOVES_SLOTS: [u32; 3] = [9, 0, 0];
+
+/// `VALKEYMODULE_OPTIONS_HANDLE_ATOMIC_SLOT_MIGRATION`: of Valkey alone.
+const HANDLE_ATOMIC_SLOT_MIGRATION: u32 = 1 << 5;
+
+/// `VALKEYMODULE_EVENT_ATOMIC_SLOT_MIGRATION` and what it tells of: of Valkey alone.
+const SLOTS_MOVED: u64 = 19;
+const IMPORT_COMPLETED: u64 = 4;
+const EXPORT_COMPLETED: u64 = 5;
+
+/// Takes part in CLUSTER MIGRATESLOTS, which Valkey refuses as long as any module does
+/// not say that it is ready. Returns what it has to say, if the server has that.
+///
+/// The keys of the slots arrive here as `LOCK._GRANT`, before the slots do; what
+/// happens to them meanwhile follows. If the move fails the server deletes them.
+pub(super) fn take_part_in_slot_moves(ctx: Context<'_>) -> u32 {
+    let version = ctx.about_server(c"server", c"valkey_version");
+    let has_them = version.is_some_and(|it| version_numbers(&it) >= VALKEY_MOVES_SLOTS);
+    if !has_them {
+        return 0;
+    }
+    let event = raw::RedisModuleEvent {
+        id: SLOTS_MOVED,
+        dataver: 1,
+    };
+    // SAFETY: the callback has the signature that the server calls.
+    let subscribed = unsafe {
+        server!(RedisModule_SubscribeToServerEvent)(ctx.as_ptr(), event, Some(slots_moved))
+    };
+    match subscribed {
+        OK => HANDLE_ATOMIC_SLOT_MIGRATION,
+        _ => 0,
+    }
+}
+
+/// Slots came or went whole, and may come back before anybody has asked about them.
+/// Which ones does not matter: to ask about all costs little, and so does a term.
+unsafe extern "C" fn slots_moved(
+    _ctx: *mut raw::RedisModuleCtx,
+    _event: raw::RedisModuleEvent,
+    what: u64,
+    _data: *mut c_void,
+) {
+    if what != IMPORT_COMPLETED && what != EXPORT_COMPLETED {
+        return;
+    }
+    entry::fence((), || {
+        state::with(|shell| {
+            for slot in Slot::range(0..SLOTS) {
+                if !shell.locks.tokens().is_new_slot(slot) {
+                    // Those who wait in it are looked after with the next cron.
+                    shell.slots_open.insert(slot);
+                    let event = Event::SlotOpen(slot);
+                    shell.locks.step(clock::boot(), event, &mut Vec::new());
+                }
+            }
+        });
+    });
 }
 
 fn version_numbers(version: &str) -> [u32; 3] {

@@ -7,7 +7,7 @@ use super::alarm::Alarm;
 use super::api::{self, server, Context, Level, OK};
 use super::call::CallReply;
 use super::lacks::{self, Internals};
-use super::{clock, config, describe, entry, events, keyspace, server_commands, state};
+use super::{clock, cluster, config, describe, entry, events, keyspace, server_commands, state};
 use crate::commands::{Command, Kind, COMMANDS};
 use redis_module::raw;
 use std::ffi::{c_int, CStr, CString};
@@ -87,6 +87,7 @@ fn register(ctx: Context<'_>, argc: c_int) -> Result<Internals, &'static str> {
         return Err("it takes no arguments; set redislock.max-ttl-ms in redis.conf instead");
     }
     clock::choose();
+    let slot_moves = cluster::take_part_in_slot_moves(ctx);
     // SAFETY: the context is that of a loading module.
     unsafe {
         server!(RedisModule_SetModuleOptions)(
@@ -94,7 +95,8 @@ fn register(ctx: Context<'_>, argc: c_int) -> Result<Internals, &'static str> {
             // A short or corrupt file is an error of ours, not the server's end;
             // and only a change of holders is a change for WATCH.
             (raw::REDISMODULE_OPTIONS_HANDLE_IO_ERRORS
-                | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED) as c_int,
+                | raw::REDISMODULE_OPTION_NO_IMPLICIT_SIGNAL_MODIFIED
+                | slot_moves) as c_int,
         );
     }
     keyspace::register(ctx)?;

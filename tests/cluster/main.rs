@@ -12,3 +12,4 @@ mod down;
 mod failover;
 mod moving;
 mod slots;
+mod whole;

@@ -15,7 +15,7 @@ const STRANGER: &str = "bar";
 
 /// The first token of this millisecond.
 #[allow(clippy::disallowed_methods, reason = "the test's own clock")]
-fn token_by_clock() -> i64 {
+pub(super) fn token_by_clock() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
     let ms = since_1970.expect("a clock after 1970").as_millis() as i64;
     (ms - 1_704_067_200_000) << 12
@@ -39,7 +39,7 @@ fn the_first_grant_in_a_slot_opens_a_term_and_the_next_does_not() {
 /// Waits for a millisecond whose tokens are all above `token`, and returns the
 /// first of them. Terms of two servers that begin in the same millisecond are
 /// not ordered, and no slot moves that fast.
-fn clock_beyond(token: i64) -> i64 {
+pub(super) fn clock_beyond(token: i64) -> i64 {
     eventually("the clock goes on", || {
         let by_clock = token_by_clock();
         (by_clock > token).then_some(by_clock)

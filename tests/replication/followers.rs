@@ -1,8 +1,8 @@
 //! Real replicas reach the same holders and tokens, and change nothing by
 //! themselves.
 
-use std::fs;
 use super::support::{catch_up, eventually, now, replica_of, stretched_ms, Client, Server};
+use std::fs;
 use std::time::Duration;
 
 fn digest(client: &mut Client) -> String {

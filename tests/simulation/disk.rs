@@ -193,7 +193,10 @@ impl Disk {
     /// Whether everything is there.
     pub(crate) fn machine_ended(&mut self, now: u64, kept: u64) -> bool {
         let is_all_there = self.process_ended();
-        if self.sync_every_ns().is_some_and(|ns| now >= self.synced_at + ns) {
+        if self
+            .sync_every_ns()
+            .is_some_and(|ns| now >= self.synced_at + ns)
+        {
             self.synced = self.log.len();
         }
         let doubtful = (self.log.len() - self.synced) as u64;

@@ -328,5 +328,4 @@ impl Deployment {
         self.turn(number)?;
         self.compare_with_master(number)
     }
-
 }

@@ -253,8 +253,7 @@ impl Judge {
 
     /// A connection is gone, and what was bound to it.
     pub(crate) fn connection_gone(&mut self, connection: u64) {
-        self.guarantees
-            .retain(|it| it.session != Some(connection));
+        self.guarantees.retain(|it| it.session != Some(connection));
     }
 }
 

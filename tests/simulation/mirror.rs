@@ -101,7 +101,10 @@ impl SavedHolds {
                             false => it.delay == left(hold.over_at()),
                         }
                 };
-                assert!(saved.iter().any(is_it), "a snapshot lacks {hold:?}: {saved:?}");
+                assert!(
+                    saved.iter().any(is_it),
+                    "a snapshot lacks {hold:?}: {saved:?}"
+                );
             }
         }
     }

@@ -142,7 +142,11 @@ impl Node {
         let batch: Batch = server.sent.drain(..).collect();
         for sent in batch.iter() {
             if self.told == Telling::Everything {
-                println!("    {now} node {} at {}: {sent:?}", self.number, boot.as_ns());
+                println!(
+                    "    {now} node {} at {}: {sent:?}",
+                    self.number,
+                    boot.as_ns()
+                );
             }
             match self.role {
                 Role::Master => self.hear(boot, sent, ending, judge)?,
@@ -158,13 +162,7 @@ impl Node {
     }
 
     /// A master says so: was it allowed to?
-    fn hear(
-        &mut self,
-        now: BootTime,
-        sent: &Sent,
-        ending: Ending,
-        judge: &mut Judge,
-    ) -> Verdict {
+    fn hear(&mut self, now: BootTime, sent: &Sent, ending: Ending, judge: &mut Judge) -> Verdict {
         match sent {
             Sent::Cover(cover) => {
                 self.mirror.known.hear(sent);
@@ -363,7 +361,11 @@ impl Node {
     /// A connection is gone: it waits no more, and its holds end; whose they were.
     pub(crate) fn connection_gone(&mut self, now: u64, connection: u64) -> Vec<(u64, u64)> {
         let boot = self.boot(now).as_ns();
-        while let Some(place) = self.waiting.iter().position(|it| it.connection == connection) {
+        while let Some(place) = self
+            .waiting
+            .iter()
+            .position(|it| it.connection == connection)
+        {
             self.ticket_gone(now, place);
         }
         if let Some(client) = crate::lock::ClientId::new(connection) {
@@ -442,6 +444,8 @@ fn may_end(now: BootTime, key: usize, hold: &SeenHold, ending: Ending) -> Verdic
     if is_allowed || !hold.counts(now.as_ns()) {
         return Ok(());
     }
-    Err(Broken::new("never-early", format!("{hold:?} ends at {now:?}")))
+    Err(Broken::new(
+        "never-early",
+        format!("{hold:?} ends at {now:?}"),
+    ))
 }
-

@@ -84,23 +84,69 @@ pub(crate) enum Break {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Nothing,
-    Client { who: usize, dice: u64 },
-    ClientPauses { who: usize, ns: u64 },
-    ConnectionBreaks { who: usize },
-    ClientDies { who: usize },
-    Breaks { node: usize, how: Break, key: usize },
-    Kill { node: usize, down_ns: u64 },
-    PowerCut { node: usize, down_ns: u64, kept: u64 },
-    Promote { node: usize },
+    Client {
+        who: usize,
+        dice: u64,
+    },
+    ClientPauses {
+        who: usize,
+        ns: u64,
+    },
+    ConnectionBreaks {
+        who: usize,
+    },
+    ClientDies {
+        who: usize,
+    },
+    Breaks {
+        node: usize,
+        how: Break,
+        key: usize,
+    },
+    Kill {
+        node: usize,
+        down_ns: u64,
+    },
+    PowerCut {
+        node: usize,
+        down_ns: u64,
+        kept: u64,
+    },
+    Promote {
+        node: usize,
+    },
     Heal,
-    LinkBreaks { node: usize, ns: u64 },
-    LinkLags { node: usize, ns: u64 },
-    RewriteLog { node: usize, takes_ns: u64 },
-    Save { node: usize },
-    WritesPause { node: usize, ns: u64 },
-    TooFewReplicas { node: usize, ns: u64 },
-    Stall { node: usize, ns: u64 },
-    WallJumps { node: usize, ms: i64 },
+    LinkBreaks {
+        node: usize,
+        ns: u64,
+    },
+    LinkLags {
+        node: usize,
+        ns: u64,
+    },
+    RewriteLog {
+        node: usize,
+        takes_ns: u64,
+    },
+    Save {
+        node: usize,
+    },
+    WritesPause {
+        node: usize,
+        ns: u64,
+    },
+    TooFewReplicas {
+        node: usize,
+        ns: u64,
+    },
+    Stall {
+        node: usize,
+        ns: u64,
+    },
+    WallJumps {
+        node: usize,
+        ms: i64,
+    },
 }
 
 /// The kinds, as they are counted.

@@ -135,7 +135,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(to, "broken: {}", self.broken.claim)?;
         writeln!(to, "{}", self.broken.detail)?;
-        writeln!(to, "\nREPLAY WITH: make simulate SEED={} STEPS={}", self.seed, self.steps_most)?;
+        writeln!(
+            to,
+            "\nREPLAY WITH: make simulate SEED={} STEPS={}",
+            self.seed, self.steps_most
+        )?;
         writeln!(
             to,
             "\nIt happens at step {}; these {} are enough, in\n{:?}\n",

@@ -94,7 +94,11 @@ impl fmt::Display for Totals {
             "holds bound to a closing connection by a late request: {}",
             excuses.session_of_a_late_request
         )?;
-        writeln!(to, "{:>24} {:>12} {:>28}", "step", "taken", "hit a held or queued lock")?;
+        writeln!(
+            to,
+            "{:>24} {:>12} {:>28}",
+            "step", "taken", "hit a held or queued lock"
+        )?;
         for (kind, (count, hits)) in KINDS.iter().zip(&self.steps_of) {
             writeln!(to, "{kind:>24} {count:>12} {hits:>28}")?;
         }
