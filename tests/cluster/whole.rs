@@ -4,9 +4,8 @@
 //! the slot key by key in these tests.
 
 use super::slots::{clock_beyond, token_by_clock};
-use super::support::cluster::{give, migrate, node, open, two};
+use super::support::cluster::{give, migrate, node, open, state_of_move, two};
 use super::support::{blocked_clients, eventually, Client, Server, Waiter};
-use redis::Value;
 
 /// Slot 12182, by the example in the specification of Redis Cluster.
 const KEY: &str = "foo";
@@ -46,26 +45,8 @@ fn way(server: &Server) -> Way {
     }
 }
 
-/// How far the latest move is, as this server sees it.
-fn state(client: &mut Client) -> String {
-    let Value::Array(moves) = client.say("CLUSTER GETSLOTMIGRATIONS") else {
-        return String::new();
-    };
-    let Some(Value::Array(parts)) = moves.first() else {
-        return String::new();
-    };
-    let text = |value: &Value| match value {
-        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-        other => format!("{other:?}"),
-    };
-    let texts: Vec<String> = parts.iter().map(text).collect();
-    let at = texts.iter().position(|text| text == "state");
-    at.and_then(|at| texts.get(at + 1).cloned())
-        .unwrap_or_default()
-}
-
 fn reaches(client: &mut Client, wanted: &str) {
-    eventually(wanted, || (state(client) == wanted).then_some(()));
+    eventually(wanted, || (state_of_move(client) == wanted).then_some(()));
 }
 
 impl<'a> Move<'a> {
@@ -82,7 +63,7 @@ impl<'a> Move<'a> {
                 // The other server may not have heard yet of what was moved before.
                 eventually("it is on its way", || {
                     let is_under_way = here.try_call(&words).is_err();
-                    (is_under_way && state(&mut here) == "waiting-to-pause").then_some(())
+                    (is_under_way && state_of_move(&mut here) == "waiting-to-pause").then_some(())
                 });
             }
             Way::KeyByKey => open(SLOT, &mut here, &mut there),

@@ -5,6 +5,7 @@ use crate::slots::{Slot, SLOTS};
 use crate::support::cluster::is_ready;
 use crate::support::{eventually, Client, Server};
 use redis::{Connection, Value};
+use std::collections::hash_map::Entry;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,10 +18,17 @@ pub struct Cluster {
     pub route: Arc<SlotMap>,
 }
 
+/// How many replicas each master has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicas {
+    None,
+    OneEach,
+}
+
 impl Cluster {
     /// So many masters, each with a fair part of the slots, and with a replica or
     /// without.
-    pub fn start(masters: usize, has_replicas: bool, settings: &[&str]) -> Self {
+    pub fn start(masters: usize, replicas: Replicas, settings: &[&str]) -> Self {
         let mut all = vec![
             "cluster-enabled yes",
             "cluster-require-full-coverage no",
@@ -29,7 +37,10 @@ impl Cluster {
             "repl-ping-replica-period 1",
         ];
         all.extend(settings);
-        let count = if has_replicas { 2 * masters } else { masters };
+        let count = match replicas {
+            Replicas::None => masters,
+            Replicas::OneEach => 2 * masters,
+        };
         let servers: Vec<Server> = (0..count).map(|_| Server::with(&all)).collect();
         let mut clients: Vec<Client> = servers.iter().map(Server::client).collect();
         for (number, client) in clients.iter_mut().enumerate() {
@@ -171,14 +182,16 @@ impl SlotMap {
 }
 
 fn ask_for_map(links: &mut HashMap<u16, Connection>, node: u16) -> Option<Value> {
-    if !links.contains_key(&node) {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{node}/")).ok()?;
-        let link = client.get_connection_with_timeout(PATIENCE_FOR_A_MAP);
-        let link = link.ok()?;
-        link.set_read_timeout(Some(PATIENCE_FOR_A_MAP)).ok()?;
-        links.insert(node, link);
-    }
-    let link = links.get_mut(&node)?;
+    let link = match links.entry(node) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(place) => {
+            let client = redis::Client::open(format!("redis://127.0.0.1:{node}/")).ok()?;
+            let link = client.get_connection_with_timeout(PATIENCE_FOR_A_MAP);
+            let link = link.ok()?;
+            link.set_read_timeout(Some(PATIENCE_FOR_A_MAP)).ok()?;
+            place.insert(link)
+        }
+    };
     redis::cmd("CLUSTER").arg("SLOTS").query(link).ok()
 }
 

@@ -7,7 +7,7 @@
 //! as long as it takes to hear of the other one.
 
 use crate::campaign::{Campaign, Control};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Replicas};
 use crate::history::Stamp;
 use crate::judge::Promise;
 use crate::support::cluster::is_ready;
@@ -64,7 +64,7 @@ struct Shards {
 impl Shards {
     fn start() -> Self {
         Self {
-            cluster: Cluster::start(MASTERS, true, &["cluster-node-timeout 1000"]),
+            cluster: Cluster::start(MASTERS, Replicas::OneEach, &["cluster-node-timeout 1000"]),
             roles: std::array::from_fn(|shard| (shard, shard + MASTERS)),
             changed: [Stamp::now(); MASTERS],
             zombies: Zombies::default(),
@@ -77,7 +77,7 @@ impl Shards {
         let shard = longest_ago.expect("there are some");
         let due = self.changed[shard].plus(VOTES_LAST);
         let left = due.0.saturating_sub(Stamp::now().0);
-        std::thread::sleep(Duration::from_nanos(left));
+        std::thread::park_timeout(Duration::from_nanos(left));
         shard
     }
 
@@ -155,7 +155,7 @@ fn masters_of_a_cluster_are_replaced() {
         let change = ways.pop().expect("there is one");
         let shard = shards.next();
         let quiet = Duration::from_micros(campaign.dice().u64(0..200_000));
-        std::thread::sleep(quiet);
+        std::thread::park_timeout(quiet);
         if shards.changed_by_themselves() > 0 {
             // With a master that lives and does not know it is replaced there are
             // two, and who said what when is not known.

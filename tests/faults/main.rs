@@ -70,4 +70,5 @@ mod split;
 mod upheavals;
 mod volume;
 mod workers;
+#[allow(dead_code, reason = "not every campaign has a use for all of it")]
 mod zombies;

@@ -6,9 +6,11 @@
 //! one holder throughout, also across a move that was broken off.
 
 use crate::campaign::{Campaign, Control};
-use crate::cluster::{key_in, Cluster};
+use crate::cluster::{key_in, Cluster, Replicas};
 use crate::judge::Promise;
 use crate::sitters::{Sent, Sitter};
+use crate::slots::SLOTS;
+use crate::support::cluster::state_of_move;
 use crate::support::eventually;
 use crate::workers::{Habits, Workers};
 use std::io::{BufReader, Read};
@@ -35,16 +37,19 @@ fn name(key: u32) -> String {
 enum Deed {
     Reshard,
     Rebalance,
+    /// By CLUSTER MIGRATESLOTS, where there is that; else as the first.
+    Whole,
     Restart,
     KillSource,
     KillTarget,
 }
 
 impl Deed {
-    const ROUND: [Self; 7] = [
+    const ROUND: [Self; 8] = [
         Self::Reshard,
         Self::Rebalance,
         Self::Restart,
+        Self::Whole,
         Self::Reshard,
         Self::KillSource,
         Self::Reshard,
@@ -135,7 +140,7 @@ impl Moves {
     }
 
     /// Two different ones.
-    fn from_and_to(&mut self) -> (usize, usize) {
+    fn two_servers(&mut self) -> (usize, usize) {
         let from = self.campaign.dice().usize(0..MASTERS);
         let to = (from + self.campaign.dice().usize(1..MASTERS)) % MASTERS;
         (from, to)
@@ -162,7 +167,9 @@ impl Moves {
                 continue;
             };
             let objection = sitter.objection(&servers[from], &servers[there], sent);
-            objection.map_or((), |it| self.campaign.object(it));
+            if let Some(objection) = objection {
+                self.campaign.object(objection);
+            }
         }
     }
 
@@ -178,7 +185,7 @@ impl Moves {
     }
 
     fn reshard(&mut self) {
-        let (from, to) = self.from_and_to();
+        let (from, to) = self.two_servers();
         let slots = self.campaign.dice().usize(SLOTS_LEAST..=SLOTS_MOST);
         let before = self.cluster.owners(from);
         let sitters = self.sitters(from, slots);
@@ -220,17 +227,50 @@ impl Moves {
             self.campaign.object(format!("the tool failed: {said}"));
             return;
         }
-        let after = self.cluster.owners(seen_by);
-        let moved = before
-            .iter()
-            .zip(&after)
-            .filter(|(one, other)| one != other)
-            .count();
+        let moved = self.moved_since(before, seen_by);
         if moved != told {
             let said = &tool.said;
             self.campaign
                 .object(format!("{moved} slots moved, told of {told}: {said}"));
         }
+    }
+
+    fn moved_since(&self, before: &[Option<usize>], seen_by: usize) -> usize {
+        let after = self.cluster.owners(seen_by);
+        let both = before.iter().zip(&after);
+        both.filter(|(one, other)| one != other).count()
+    }
+
+    /// Slots that change their server in one instant, with all that is in them.
+    fn move_whole(&mut self) {
+        let (from, to) = self.two_servers();
+        let count = self.campaign.dice().usize(SLOTS_LEAST..=SLOTS_MOST);
+        let before = self.cluster.owners(from);
+        let own = (0..SLOTS).zip(&before).filter(|(_, it)| **it == Some(from));
+        let ranges = own
+            .take(count)
+            .flat_map(|(slot, _)| [slot.to_string(), slot.to_string()]);
+        let mut words = ["CLUSTER", "MIGRATESLOTS", "SLOTSRANGE"]
+            .map(str::to_owned)
+            .to_vec();
+        words.extend(ranges);
+        words.extend(["NODE".to_owned(), self.names()[to].clone()]);
+        let sitters = self.sitters(from, count);
+        let mut client = self.cluster.servers[from].client();
+        // The other server may not have heard yet of what was moved before.
+        eventually("the move succeeds", || {
+            let is_refused = client.try_call(&words).is_err();
+            (is_refused && state_of_move(&mut client) == "success").then_some(())
+        });
+        for _ in 0..count {
+            self.campaign.fault("slot moved whole", self.workers.busy());
+        }
+        let moved = self.moved_since(&before, from);
+        if moved != count {
+            self.campaign
+                .object(format!("{moved} slots moved, not {count}"));
+        }
+        self.look_after(sitters, from, Sent::SentAway);
     }
 
     /// A start opens a term: from here on the server is ahead of the others.
@@ -244,7 +284,7 @@ impl Moves {
 
     /// Kills one of the two in the middle of a move, and has it mended.
     fn break_off(&mut self, deed: Deed) {
-        let (from, to) = self.from_and_to();
+        let (from, to) = self.two_servers();
         let (victim, kind) = match deed {
             Deed::KillSource => (from, "kill -9 of the source in a move"),
             _ => (to, "kill -9 of the target in a move"),
@@ -260,7 +300,7 @@ impl Moves {
             count += 1;
             if count == slots_before {
                 let pause = Duration::from_micros(campaign.dice().u64(0..5_000));
-                std::thread::sleep(pause);
+                std::thread::park_timeout(pause);
                 campaign.fault(kind, workers.busy());
                 server.kill();
             }
@@ -293,14 +333,17 @@ impl Moves {
 
 #[test]
 fn slots_move_while_locks_are_held() {
-    let mut campaign = Campaign::begin("slot moves", 7);
+    let mut campaign = Campaign::begin("slot moves", 8);
     let settings = [
         "cluster-node-timeout 3000",
         "appendonly yes",
         "appendfsync always",
     ];
-    let cluster = Cluster::start(MASTERS, false, &settings);
-    campaign.runs_on(&mut cluster.servers[0].client());
+    let cluster = Cluster::start(MASTERS, Replicas::None, &settings);
+    let mut client = cluster.servers[0].client();
+    campaign.runs_on(&mut client);
+    let asked = client.try_call(&["CLUSTER", "GETSLOTMIGRATIONS"]);
+    let moves_whole = asked.is_ok();
     let habits = Habits {
         clients: 10,
         keys: KEYS_EACH * MASTERS as u32,
@@ -323,6 +366,8 @@ fn slots_move_while_locks_are_held() {
         match deeds.pop().expect("there is one") {
             Deed::Reshard => moves.reshard(),
             Deed::Rebalance => moves.rebalance(),
+            Deed::Whole if moves_whole => moves.move_whole(),
+            Deed::Whole => moves.reshard(),
             Deed::Restart => moves.restart(),
             deed => moves.break_off(deed),
         }

@@ -1,6 +1,7 @@
 //! Servers in cluster mode, and slots that move between them.
 
 use super::{eventually, Client, Server, Version};
+use redis::Value;
 
 /// A server in cluster mode that serves no slot yet.
 pub fn node() -> Server {
@@ -85,4 +86,22 @@ pub fn give(slot: u32, from: &mut Client, to: &mut Client) {
 /// not, and who waits in a slot that is on its way is told to ask again.
 pub fn lets_modules_see_its_map(server: &Server) -> bool {
     Version::of(&mut server.client()).lets_modules_see_its_map()
+}
+
+/// How far the latest CLUSTER MIGRATESLOTS is, as this server sees it.
+pub fn state_of_move(client: &mut Client) -> String {
+    let Value::Array(moves) = client.say("CLUSTER GETSLOTMIGRATIONS") else {
+        return String::new();
+    };
+    let Some(Value::Array(parts)) = moves.first() else {
+        return String::new();
+    };
+    let text = |value: &Value| match value {
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        other => format!("{other:?}"),
+    };
+    let texts: Vec<String> = parts.iter().map(text).collect();
+    let at = texts.iter().position(|text| text == "state");
+    at.and_then(|at| texts.get(at + 1).cloned())
+        .unwrap_or_default()
 }
