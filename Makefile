@@ -59,7 +59,7 @@ demo: build ## Hand out 10,000 coupons to 64 clients, with the lock and without
 test: setup ## Run everything that proves the project
 	@cargo test --locked
 
-test-the-tests: setup ## Put known bugs in, one by one: a test must catch each (6 min; BUG=name)
+test-the-tests: setup ## Put known bugs in, one by one: a test must catch each (some minutes; BUG=name)
 	@tests/seeded_bugs/run $(BUG)
 
 fuzz: ## Fuzz records, words and histories, SECONDS=60 each
