@@ -14,8 +14,8 @@ const SETTLES: Duration = Duration::from_secs(10);
 /// Leases of a replica may be shorter by so much: clocks are not all as fast.
 const DRIFT: f64 = 0.99;
 
-/// What LOCK.INFO says of a hold.
-type Hold = BTreeMap<String, Value>;
+/// What LOCK.INFO says of a lock, or in it of a hold.
+pub type Fields = BTreeMap<String, Value>;
 
 /// Where they differ and stay different, in words.
 pub fn differences(master: &mut Client, replica: &mut Client) -> Vec<String> {
@@ -51,14 +51,14 @@ fn look(master: &mut Client, replica: &mut Client) -> Vec<String> {
 
 /// Whether the replica says the same of the hold; its lease may be longer. (It knows
 /// of no sessions.)
-fn is_covered((master, replica): (&Hold, &Hold)) -> bool {
+fn is_covered((master, replica): (&Fields, &Fields)) -> bool {
     let same = |name: &str| master.get(name) == replica.get(name);
     // Of one that cools a snapshot says how long it will yet; how long in all is of
     // no use to anybody.
     let cools = master.get("cooling-ms") != Some(&Value::Int(0));
     let is_same =
         ["owner", "token", "tolerates"].into_iter().all(same) && (cools || same("delay-ms"));
-    let left = |hold: &Hold, name: &str| match hold.get(name) {
+    let left = |hold: &Fields, name: &str| match hold.get(name) {
         Some(&Value::Int(left)) => left as f64,
         other => panic!("LOCK.INFO says {name} {other:?}"),
     };
@@ -66,15 +66,20 @@ fn is_covered((master, replica): (&Hold, &Hold)) -> bool {
     is_same && is_long_enough("ttl-ms") && is_long_enough("cooling-ms")
 }
 
-fn holds(client: &mut Client, key: &str) -> Vec<Hold> {
-    let info = pairs(client.call(&["LOCK.INFO", key]));
+fn holds(client: &mut Client, key: &str) -> Vec<Fields> {
+    let info = info(client, key);
     match info.get("held-by") {
         Some(Value::Array(holds)) => holds.iter().cloned().map(pairs).collect(),
         other => panic!("LOCK.INFO {key} says held-by {other:?}"),
     }
 }
 
-fn pairs(value: Value) -> Hold {
+/// What LOCK.INFO says.
+pub fn info(client: &mut Client, key: &str) -> Fields {
+    pairs(client.call(&["LOCK.INFO", key]))
+}
+
+fn pairs(value: Value) -> Fields {
     let Value::Array(values) = value else {
         panic!("LOCK.INFO says {value:?}");
     };

@@ -6,13 +6,14 @@
 //! and asks the new master again. Now and then the replica stands still, so that
 //! the pause is long; now and then the failover is called off.
 
-use crate::agree::differences;
+use crate::agree::{differences, info};
 use crate::campaign::{Campaign, Control};
 use crate::group::{let_pass, up_to};
 use crate::judge::Promise;
 use crate::route::One;
-use crate::support::{blocked_clients, catch_up, eventually, Client, Server, Waiter};
+use crate::support::{catch_up, eventually, Client, Server, Waiter};
 use crate::workers::{Habits, Workers};
+use redis::Value;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,9 +74,7 @@ impl<'a> Trial<'a> {
             .map(|it| trial.stands_in_line(master, it))
             .collect();
         let on_master = &mut trial.on_master;
-        eventually("they wait", || {
-            (blocked_clients(on_master) >= LINE as i64).then_some(())
-        });
+        await_line(on_master, number);
         for lock in 0..LAPSING {
             let ttl_ms = dice.u64(5..150);
             let key = format!("lapsing:{number}:{lock}");
@@ -164,7 +163,9 @@ impl<'a> Trial<'a> {
             let told = waiter.answer();
             let token = told.strip_prefix(':').and_then(|it| it.parse().ok());
             self.seconds[lock] = token;
-            if token.is_none() && !told.starts_with("-UNBLOCKED ") {
+            // Some come to wait when writes are paused already.
+            let is_sent_away = told.starts_with("-UNBLOCKED ") || told.starts_with("-READONLY ");
+            if token.is_none() && !is_sent_away {
                 broken.push(format!("{lock} lapsed; who waited was told {told}"));
             }
         }
@@ -176,9 +177,7 @@ impl<'a> Trial<'a> {
 
     /// The line moves on, each with a larger token than what was held before.
     fn drain(&mut self, on_master: &mut Client) -> Vec<String> {
-        eventually("they wait", || {
-            (blocked_clients(on_master) >= LINE as i64).then_some(())
-        });
+        await_line(on_master, self.number);
         let released = on_master.release(&format!("line:{}", self.number), "boss");
         let mut tokens: Vec<i64> = self.line.iter_mut().map(Waiter::token).collect();
         tokens.push(self.boss);
@@ -209,6 +208,15 @@ impl<'a> Trial<'a> {
         }
         broken
     }
+}
+
+/// Waits until all are in line.
+fn await_line(client: &mut Client, number: u64) {
+    let key = format!("line:{number}");
+    eventually("they wait", || {
+        let all = Value::Int(LINE as i64);
+        (info(client, &key).get("waiters") == Some(&all)).then_some(())
+    });
 }
 
 fn run(trial: &mut Trial<'_>, campaign: &mut Campaign, workers: &Workers, route: &One) {
