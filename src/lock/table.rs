@@ -312,7 +312,8 @@ impl Table {
 
     /// All locks in the table, ended by an epoch or not.
     pub fn locks(&self) -> impl Iterator<Item = (LockId, &Lock)> {
-        (0..self.slots()).filter_map(|slot| self.at(slot))
+        let locks = (0..self.slots()).filter_map(|slot| self.at(slot));
+        locks.take(self.taken())
     }
 
     /// How many slots are taken.
