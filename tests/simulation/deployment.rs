@@ -405,7 +405,10 @@ impl Deployment {
         totals.terms = self.judge.terms.len() as u64;
         totals.excuses = self.judge.excuses;
         totals.simulated_ms = (self.now - BEGINNING) / 1_000_000;
-        totals.strict_seeds = u64::from(self.setting.is_strict());
+        if self.setting.is_strict() {
+            totals.strict_seeds = 1;
+            totals.strict = self.judge.excuses;
+        }
         for resource in &self.resources {
             totals.written += resource.written;
             totals.refused += resource.refused;

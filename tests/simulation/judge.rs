@@ -25,34 +25,60 @@ impl Broken {
 pub(crate) type Verdict = Result<(), Broken>;
 
 /// Why a token did not rise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Excuses {
-    /// The ceiling was lost, and the clock is behind the start of the earlier term.
-    pub(crate) clock_behind: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Excuse {
+    /// RAISE says which token it wants; it is no later grant.
+    Raised,
+    /// RAISE brought it to a token of somebody else.
+    RaisedToAnothers,
+    /// It was granted by a master of whom others knew that it was deposed.
+    DeposedMaster,
+    /// A RAISE was lost.
+    RaiseLost,
     /// The ceiling was lost, and two terms began in the same millisecond.
-    pub(crate) same_millisecond: u64,
+    SameMillisecond,
+    /// The ceiling was lost, and the clock is behind the start of the earlier term.
+    ClockBehind,
     /// The ceiling was lost, and the earlier term began at a ceiling of its own that
     /// was ahead of its clock.
-    pub(crate) term_ahead_of_clock: u64,
-    /// A RAISE was lost.
-    pub(crate) raise_lost: u64,
-    /// It was granted by a master of whom others knew that it was deposed.
-    pub(crate) by_a_deposed_master: u64,
-    /// RAISE brought it to a token of somebody else.
+    TermAheadOfClock,
+}
+
+/// How many grants had which excuse for their tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Excuses {
     pub(crate) raised_to_anothers: u64,
+    pub(crate) deposed_master: u64,
+    pub(crate) raise_lost: u64,
+    pub(crate) same_millisecond: u64,
+    pub(crate) clock_behind: u64,
+    pub(crate) term_ahead_of_clock: u64,
     /// No token: a request that came late bound a hold to a connection that was about
     /// to close, though its client was told of it on another.
     pub(crate) session_of_a_late_request: u64,
 }
 
 impl Excuses {
+    fn count(&mut self, excuse: Excuse) {
+        let count = match excuse {
+            Excuse::Raised => return,
+            Excuse::RaisedToAnothers => &mut self.raised_to_anothers,
+            Excuse::DeposedMaster => &mut self.deposed_master,
+            Excuse::RaiseLost => &mut self.raise_lost,
+            Excuse::SameMillisecond => &mut self.same_millisecond,
+            Excuse::ClockBehind => &mut self.clock_behind,
+            Excuse::TermAheadOfClock => &mut self.term_ahead_of_clock,
+        };
+        *count += 1;
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
-        self.clock_behind += other.clock_behind;
-        self.same_millisecond += other.same_millisecond;
-        self.term_ahead_of_clock += other.term_ahead_of_clock;
-        self.raise_lost += other.raise_lost;
-        self.by_a_deposed_master += other.by_a_deposed_master;
         self.raised_to_anothers += other.raised_to_anothers;
+        self.deposed_master += other.deposed_master;
+        self.raise_lost += other.raise_lost;
+        self.same_millisecond += other.same_millisecond;
+        self.clock_behind += other.clock_behind;
+        self.term_ahead_of_clock += other.term_ahead_of_clock;
         self.session_of_a_late_request += other.session_of_a_late_request;
     }
 }
@@ -173,16 +199,13 @@ impl Judge {
         if token > history.highest {
             history.highest = token;
         } else {
-            let mut is_ambiguous = false;
+            let (mut is_ambiguous, mut worst) = (false, Excuse::Raised);
             for earlier in history.issued.iter().filter(|it| it.token >= token) {
                 is_ambiguous |= earlier.token == token;
-                excuse(
-                    &self.terms,
-                    (earlier, &later),
-                    (self.splits, self.clocks_agree),
-                    &mut self.excuses,
-                )?;
+                let settings = (self.splits, self.clocks_agree);
+                worst = worst.max(excuse(&self.terms, (earlier, &later), settings)?);
             }
+            self.excuses.count(worst);
             history.is_ambiguous |= is_ambiguous;
         }
         history.issued.push(later);
@@ -257,17 +280,17 @@ impl Judge {
     }
 }
 
-/// Whether a later token may be no larger than an earlier one.
+/// Why a later token may be no larger than an earlier one, if it may.
 fn excuse(
     terms: &[Term],
     (earlier, later): (&Issued, &Issued),
     (splits, clocks_agree): (bool, bool),
-    excuses: &mut Excuses,
-) -> Verdict {
+) -> Result<Excuse, Broken> {
     if later.origin == Origin::Raised {
-        // RAISE says which token it wants; it is no later grant.
-        excuses.raised_to_anothers += u64::from(earlier.token == later.token);
-        return Ok(());
+        return Ok(match earlier.token == later.token {
+            true => Excuse::RaisedToAnothers,
+            false => Excuse::Raised,
+        });
     }
     let (before, after) = (&terms[earlier.term], &terms[later.term]);
     let broken = |claim| {
@@ -275,11 +298,10 @@ fn excuse(
         Err(Broken::new(claim, detail))
     };
     if earlier.term > later.term {
-        if !splits || before.node == after.node {
-            return broken("tokens-rise: there is one master");
-        }
-        excuses.by_a_deposed_master += 1;
-        return Ok(());
+        return match splits && before.node != after.node {
+            true => Ok(Excuse::DeposedMaster),
+            false => broken("tokens-rise: there is one master"),
+        };
     }
     if earlier.term == later.term {
         return broken("tokens-rise: within a term");
@@ -288,18 +310,35 @@ fn excuse(
         return broken("tokens-rise: above what was known");
     }
     // What a restart knows of a RAISE, the next term goes on from.
-    let is_ahead = before.began_at > before.wall_ms << 12;
     let has_raised = terms[..earlier.term].iter().any(|it| it.has_raised);
-    if before.has_raised || is_ahead && has_raised {
-        excuses.raise_lost += 1;
-    } else if after.wall_ms == before.wall_ms {
-        excuses.same_millisecond += 1;
-    } else if clocks_agree {
-        return broken("tokens-rise: the clocks agree");
-    } else if after.wall_ms <= before.wall_ms + before.issued / 4_096 {
-        excuses.clock_behind += 1;
-    } else {
-        excuses.term_ahead_of_clock += 1;
+    if before.has_raised || before.lead_ms() > 0 && has_raised {
+        return Ok(Excuse::RaiseLost);
     }
-    Ok(())
+    if after.wall_ms == before.wall_ms {
+        return Ok(Excuse::SameMillisecond);
+    }
+    if after.wall_ms <= before.wall_ms + before.issued / 4_096 {
+        return match clocks_agree {
+            true => broken("tokens-rise: the clocks agree"),
+            false => Ok(Excuse::ClockBehind),
+        };
+    }
+    // Where clocks agree, only terms that follow each other faster than the reserve of
+    // a ceiling lasts by the clock are ahead of it.
+    let is_soon = |it: &&Term| it.wall_ms + 1_000 > before.wall_ms;
+    let soon = terms[..earlier.term].iter().filter(is_soon).count() as u64;
+    match clocks_agree && before.lead_ms() > soon * RESERVE_MS {
+        true => broken("tokens-rise: the clocks agree"),
+        false => Ok(Excuse::TermAheadOfClock),
+    }
+}
+
+/// So long the reserve of a ceiling lasts, by the clock.
+const RESERVE_MS: u64 = (crate::lock::token::RESERVE >> 12) + 1;
+
+impl Term {
+    /// How far its tokens are ahead of its clock.
+    fn lead_ms(&self) -> u64 {
+        (self.began_at >> 12).saturating_sub(self.wall_ms)
+    }
 }

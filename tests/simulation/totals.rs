@@ -22,6 +22,8 @@ pub(crate) struct Totals {
     pub(crate) unfenced_lost: u64,
     pub(crate) strict_seeds: u64,
     pub(crate) excuses: Excuses,
+    /// Those in strict seeds.
+    pub(crate) strict: Excuses,
     /// By kind: how many, and how many of them hit somebody who holds or waits.
     pub(crate) steps_of: [(u64, u64); KINDS.len()],
 }
@@ -43,6 +45,7 @@ impl Totals {
         self.unfenced_lost += other.unfenced_lost;
         self.strict_seeds += other.strict_seeds;
         self.excuses.add(&other.excuses);
+        self.strict.add(&other.strict);
         for (mine, theirs) in self.steps_of.iter_mut().zip(&other.steps_of) {
             mine.0 += theirs.0;
             mine.1 += theirs.1;
@@ -77,17 +80,21 @@ impl fmt::Display for Totals {
         let excuses = &self.excuses;
         writeln!(
             to,
-            "tokens that did not rise: ceiling lost and clock behind {}, \
-             begun in the same millisecond {}, earlier term ahead of its \
-             clock {}, RAISE lost {}, by a deposed master {}, raised to another's {}; none in the \
-             {} seeds where that must not be",
+            "grants whose token did not rise, as written under limits: ceiling lost and clock \
+             behind {}, begun in the same millisecond {}, earlier term ahead of its clock {}, \
+             RAISE lost {}, by a deposed master {}; raised to another's token {}",
             excuses.clock_behind,
             excuses.same_millisecond,
             excuses.term_ahead_of_clock,
             excuses.raise_lost,
-            excuses.by_a_deposed_master,
+            excuses.deposed_master,
             excuses.raised_to_anothers,
-            self.strict_seeds,
+        )?;
+        writeln!(
+            to,
+            "of them in the {} seeds with one master at a time, clocks that agree and no RAISE: \
+             begun in the same millisecond {}, earlier term ahead of its clock {}, others 0",
+            self.strict_seeds, self.strict.same_millisecond, self.strict.term_ahead_of_clock,
         )?;
         writeln!(
             to,
