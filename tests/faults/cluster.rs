@@ -94,6 +94,11 @@ impl Cluster {
                 (!nodes.lines().any(is_down)).then_some(())
             });
         }
+        eventually("all say the same of all slots", || {
+            let owners = self.owners(0);
+            let is_same = (1..self.servers.len()).all(|other| self.owners(other) == owners);
+            (is_same && !owners.contains(&None)).then_some(())
+        });
         self.route.refresh();
     }
 

@@ -363,6 +363,7 @@ fn slots_move_while_locks_are_held() {
             deeds = Deed::ROUND.to_vec();
             moves.campaign.dice().shuffle(&mut deeds);
         }
+        moves.cluster.is_well();
         match deeds.pop().expect("there is one") {
             Deed::Reshard => moves.reshard(),
             Deed::Rebalance => moves.rebalance(),
