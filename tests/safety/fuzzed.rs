@@ -17,14 +17,16 @@ fn runs(name: &str, target: fn(&[u8]), mut seeds: Vec<Vec<u8>>, inputs: usize) {
     {
         seeds.push(std::fs::read(entry.path()).expect("a file of ours"));
     }
-    seeds.iter().for_each(|seed| target(seed));
+    let hits = |input: &[u8]| {
+        // Shown if the test fails: the input can be kept, and replayed.
+        let shown = Shown(name, input);
+        target(input);
+        std::mem::forget(shown);
+    };
+    seeds.iter().for_each(|seed| hits(seed));
     let mut dice = Dice::new();
     for _ in 0..inputs {
-        let input = mutated(&seeds, &mut dice);
-        // Shown if the test fails: the input can be kept, and replayed.
-        let shown = Shown(name, &input);
-        target(&input);
-        std::mem::forget(shown);
+        hits(&mutated(&seeds, &mut dice));
     }
 }
 
