@@ -24,6 +24,22 @@ fn used(client: &mut Client) -> i64 {
     client.info("used_memory").parse().expect("bytes")
 }
 
+/// Waits until the next in line is told. A busy machine may lose the packet that
+/// closes a connection, and send it again 200 ms later. Until then the server cannot
+/// know who is dead, and grants to it: that hold is released. Returns how many were.
+fn next_is_told(wire: &Wire, client: &mut Client, dead: &[usize]) -> usize {
+    let mut late = 0;
+    eventually("the next is told", || {
+        let told = within(Duration::from_secs(1), || (!wire.is_silent()).then_some(()));
+        if told.is_none() {
+            let holds = |number: &&usize| client.release("k", &format!("w{number}")) == 1;
+            late += dead.iter().filter(holds).count();
+        }
+        told
+    });
+    late
+}
+
 #[test]
 fn in_a_storm_the_order_is_exact_and_nothing_is_left() {
     let seed = std::env::var("LOCK_SEED")
@@ -59,18 +75,20 @@ fn in_a_storm_the_order_is_exact_and_nothing_is_left() {
 
     let mut owner = "holder".to_owned();
     let mut last = 0;
-    let mut granted = 0;
+    let (mut granted, mut late, mut dead) = (0, 0, Vec::new());
     for number in 0..waiters {
         // Somebody further back dies now and then, and sometimes the next.
         if numbers.next().is_multiple_of(3) {
             let span = (waiters - number) as u64;
             let victim = number + (numbers.next() % span) as usize;
             line[victim] = None;
+            dead.push(victim);
         }
         let Some(mut wire) = line[number].take() else {
             continue;
         };
         assert_eq!(client.release("k", &owner), 1, "{owner} holds it");
+        late += next_is_told(&wire, &mut client, &dead);
         let told = wire.line().expect("a token");
         let token = String::from_utf8_lossy(&told[1..]).parse::<i64>();
         let token = token.unwrap_or_else(|_| panic!("{}", told.escape_ascii()));
@@ -80,6 +98,7 @@ fn in_a_storm_the_order_is_exact_and_nothing_is_left() {
         granted += 1;
     }
     assert!(granted > waiters / 2);
+    assert!(late * 100 < waiters, "{late} were granted to the dead");
     assert_eq!(client.release("k", &owner), 1);
     drop(line);
     eventually("nobody waits", || {
