@@ -12,6 +12,13 @@ const WAITERS: usize = 10_000;
 struct Numbers(u64);
 
 impl Numbers {
+    fn of_this_run() -> Self {
+        let seed = std::env::var("LOCK_SEED").ok();
+        let seed = seed.and_then(|it| it.parse().ok()).unwrap_or(20_261_120);
+        println!("replay with LOCK_SEED={seed}");
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
@@ -42,12 +49,7 @@ fn next_is_told(wire: &Wire, client: &mut Client, dead: &[usize]) -> usize {
 
 #[test]
 fn in_a_storm_the_order_is_exact_and_nothing_is_left() {
-    let seed = std::env::var("LOCK_SEED")
-        .ok()
-        .and_then(|it| it.parse().ok());
-    let seed = seed.unwrap_or(20_261_120);
-    println!("replay with LOCK_SEED={seed}");
-    let mut numbers = Numbers(seed);
+    let mut numbers = Numbers::of_this_run();
     let mut server = Server::with(&["maxclients 20000", "hz 100"]);
     let mut client = server.client();
     let waiters = WAITERS.min(connections_most(200));
