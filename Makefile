@@ -93,7 +93,7 @@ servers: ## Fetch newer servers into target/servers (Debian)
 test-matrix: setup servers ## Run the server tests (TESTS="waiting ...") on every server there is
 	@.ci/matrix $(TESTS)
 
-test-valgrind: ## Run the server tests (TESTS="waiting guard/limits ...") under valgrind (an hour)
+test-valgrind: ## Run the server tests (TESTS="waiting guard/limits ...") under valgrind (long)
 	@.ci/setup valgrind
 	.ci/valgrind $(TESTS)
 
