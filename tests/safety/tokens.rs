@@ -395,6 +395,27 @@ fn two_terms_from_one_ceiling_do_not_meet_if_the_clock_goes_on() {
     assert_eq!(next, Answer::Token(token((1 << 40) + 101 * 2_048 + 1)));
 }
 
+/// A limit that the README states. Each start that knows a ceiling puts the tokens a
+/// reserve further ahead of the clock. If the ceilings of two starts in quick
+/// succession are lost together, the next one needs more than the clock went on: half
+/// a reserve for each 64 ms.
+#[test]
+fn ceilings_of_two_starts_lost_together_are_made_good_when_the_clock_went_on_for_both() {
+    let started = |known: Option<Cover>, wall_ms| {
+        let mut tokens = Tokens::default();
+        known.into_iter().for_each(|it| tokens.observe_cover(it));
+        tokens.open_term(wall(wall_ms));
+        issue(&mut tokens)
+    };
+    let first = started(None, 1_000).1;
+    let second = started(first, 1_001).1;
+    let (lost, _) = started(second, 1_002);
+    // Neither the second cover nor the third is known.
+    let next_at = |wall_ms| started(first, wall_ms).0;
+    assert!(next_at(1_003) < lost, "the limit");
+    assert!(next_at(1_002 + 2 * 64) > lost);
+}
+
 /// A log that is read without its covers: nothing says when the term began.
 #[test]
 fn a_token_that_nothing_covered_does_not_carry_the_whole_clock_on() {
