@@ -41,18 +41,23 @@ struct Spell {
 impl Zombies {
     /// From now on what this server says is a zombie's word.
     pub fn rises(&mut self, server: u16, way: Way) {
+        self.was_one(server, way, Stamp::now());
+    }
+
+    /// What it said since then was a zombie's word, or may have been.
+    pub fn was_one(&mut self, server: u16, way: Way, from: Stamp) {
         self.spells.push(Spell {
             server,
             way,
-            from: Stamp::now(),
+            from,
             to: None,
         });
     }
 
     /// It becomes a master by right: called just before.
     pub fn lives(&mut self, server: u16) {
-        let of_it = |spell: &&mut Spell| spell.server == server && spell.to.is_none();
-        if let Some(spell) = self.spells.iter_mut().rev().find(of_it) {
+        let of_it = |spell: &Spell| spell.server == server && spell.to.is_none();
+        for spell in self.spells.iter_mut().filter(|spell| of_it(spell)) {
             spell.to = Some(Stamp::now());
         }
     }

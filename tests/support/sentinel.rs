@@ -76,6 +76,22 @@ pub fn master_of(client: &mut Client) -> Option<u16> {
     }
 }
 
+/// The number of the promotion that made the master one: each has a larger one.
+pub fn promotion_of(client: &mut Client) -> Option<u64> {
+    let words = ["SENTINEL", "MASTER", MASTER];
+    let redis::Value::Array(fields) = client.try_call(&words).ok()? else {
+        return None;
+    };
+    let text = |value: &redis::Value| match value {
+        redis::Value::BulkString(text) => String::from_utf8(text.clone()).ok(),
+        _ => None,
+    };
+    let is_it = |pair: &&[redis::Value]| text(&pair[0]).as_deref() == Some("config-epoch");
+    text(fields.chunks_exact(2).find(is_it)?.last()?)?
+        .parse()
+        .ok()
+}
+
 impl Drop for Sentinel {
     fn drop(&mut self) {
         // It may have ended by itself.
