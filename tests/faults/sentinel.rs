@@ -62,6 +62,8 @@ struct Watched {
     master: usize,
     /// The number of the promotion that the latest fault led to.
     promoted: Option<u64>,
+    /// When all was in order the last time, and after which promotion.
+    peace: (Option<u64>, Stamp),
     /// Trials with more than one promotion.
     doubtful: u32,
     zombies: Zombies,
@@ -116,10 +118,12 @@ impl Watched {
             doors,
             master: 0,
             promoted: None,
+            peace: (None, Stamp::now()),
             doubtful: 0,
             zombies: Zombies::default(),
         };
         watched.settle();
+        watched.peace = (watched.latest_promotion(), Stamp::now());
         watched
     }
 
@@ -158,9 +162,9 @@ impl Watched {
         self.sentinels.iter().all(knows_all).then_some(master)
     }
 
-    fn promotions(&self) -> Vec<Option<u64>> {
+    fn latest_promotion(&self) -> Option<u64> {
         let ask = |sentinel: &Sentinel| promotion_of(&mut sentinel.client());
-        self.sentinels.iter().map(ask).collect()
+        self.sentinels.iter().filter_map(ask).max()
     }
 
     /// Waits until two sentinels name another master, and that it is one.
@@ -187,7 +191,7 @@ impl Watched {
         let_pass(up_to(campaign.dice(), 200));
         let old = self.master;
         let port = self.doors[old].port();
-        let began = Stamp::now();
+        let before = self.latest_promotion();
         let replica = (old + 1 + campaign.dice().usize(0..2)) % 3;
         // An end of the stream that one replica lacks. It is short: the sentinels
         // must not think that the replica is down.
@@ -227,7 +231,7 @@ impl Watched {
         }
         self.doors[replica].heal();
         self.settle();
-        self.leave_out_doubts(began);
+        self.leave_out_doubts(before);
         // From here on it can be promoted: it is in step, and a zombie no more.
         for door in &self.doors {
             self.zombies.lives(door.port());
@@ -237,21 +241,22 @@ impl Watched {
 
     fn succeed(&mut self) -> usize {
         self.master = self.await_successor();
-        self.promoted = self.promotions().into_iter().max().flatten();
+        self.promoted = self.latest_promotion();
         self.master
     }
 
     /// If there was more than the one promotion that was asked for, nobody knows who
-    /// was the master at which instant: nothing of this trial counts.
-    fn leave_out_doubts(&mut self, began: Stamp) {
-        let last = self.promotions().into_iter().max().flatten();
-        if last != self.promoted {
+    /// was the master at which instant: nothing since the last peace counts.
+    fn leave_out_doubts(&mut self, before: Option<u64>) {
+        let last = self.latest_promotion();
+        if last != self.promoted || before != self.peace.0 {
             self.doubtful += 1;
             for door in &self.doors {
                 let way = zombies::Way::StartedAgain;
-                self.zombies.was_one(door.port(), way, began);
+                self.zombies.was_one(door.port(), way, self.peace.1);
             }
         }
+        self.peace = (last, Stamp::now());
     }
 }
 
