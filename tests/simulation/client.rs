@@ -40,6 +40,14 @@ pub(crate) struct Work {
     is_releasing: bool,
 }
 
+/// What is not answered yet.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    op: Op,
+    at: u64,
+    ttl_ms: u64,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Client {
     pub(crate) node: usize,
@@ -49,7 +57,7 @@ pub(crate) struct Client {
     last_due: u64,
     pub(crate) paused_until: u64,
     work: Option<Work>,
-    asked: Option<(Op, u64)>,
+    asked: Option<Asked>,
 }
 
 impl Client {
@@ -80,7 +88,7 @@ impl Deployment {
             self.connect(who, &mut dice);
         }
         match (client.asked, client.work) {
-            (Some((op, _)), Some(_)) => {
+            (Some(Asked { op, .. }), Some(_)) => {
                 match dice.below(8) {
                     0 | 1 => {
                         self.disconnect(who, &mut dice);
@@ -281,8 +289,21 @@ impl Deployment {
         let Some(work) = &mut client.work else {
             return;
         };
-        client.asked = Some((op, now));
-        let ask = Ask { op, ..work.ask };
+        // Of an owner's requests in line the newest counts, also if it came late: who
+        // asks again asks for the same.
+        let ttl_ms = match op {
+            Op::Extend | Op::ExtendOnly(_) | Op::Raise(_) => {
+                1 + dice.below(self.setting.ttl_most_ms)
+            }
+            _ => work.ask.ttl_ms,
+        };
+        let at = now;
+        client.asked = Some(Asked { op, at, ttl_ms });
+        let ask = Ask {
+            op,
+            ttl_ms,
+            ..work.ask
+        };
         if matches!(op, Op::Release | Op::ReleaseOnly(_)) {
             self.judge.given_up(work.ask.owner);
             work.is_releasing = true;
@@ -304,9 +325,10 @@ impl Deployment {
             self.post.send(due, Letter::Answered(line, reply, era));
             return Ok(());
         }
-        let (Some((op, asked_at)), Some(work)) = (client.asked.take(), &mut client.work) else {
+        let (Some(asked), Some(work)) = (client.asked.take(), &mut client.work) else {
             return Ok(());
         };
+        let op = asked.op;
         match (op, reply) {
             (Op::Acquire, Reply::Token(token)) | (Op::Raise(_), Reply::Token(token)) => {
                 let relied = self.judge.relies(now, work.ask.owner) && work.era == era;
@@ -350,7 +372,7 @@ impl Deployment {
             tolerates: work.ask.tolerates,
             session: work.bound,
             era,
-            until: asked_at + work.ask.ttl_ms * 990_000,
+            until: asked.at + asked.ttl_ms * 990_000,
         };
         self.judge.told(now, told)
     }

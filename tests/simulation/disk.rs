@@ -23,6 +23,22 @@ pub(crate) struct Snapshot {
     pub(crate) holds: SavedHolds,
 }
 
+/// What a node finds when it comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    Everything,
+    Less,
+}
+
+impl Left {
+    fn everything_if(is_whole: bool) -> Self {
+        match is_whole {
+            true => Self::Everything,
+            false => Self::Less,
+        }
+    }
+}
+
 /// Whether a snapshot carries the counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counter {
@@ -150,6 +166,13 @@ impl Disk {
         });
     }
 
+    /// Whether the log that a rewrite began has a ceiling in it.
+    pub(crate) fn new_log_is_covered(&self) -> bool {
+        let from = self.rewrite.as_ref().map_or(0, |it| it.from);
+        let mut sent = self.log[from..].iter().flat_map(|batch| batch.iter());
+        sent.any(|sent| matches!(sent, Sent::Cover(_)))
+    }
+
     pub(crate) fn is_rewriting(&self) -> bool {
         self.rewrite.is_some()
     }
@@ -178,21 +201,19 @@ impl Disk {
         self.unsaved = 0;
     }
 
-    /// The process is gone; the system still writes what it was given. Whether
-    /// everything is there.
-    pub(crate) fn process_ended(&mut self) -> bool {
+    /// The process is gone; the system still writes what it was given.
+    pub(crate) fn process_ended(&mut self) -> Left {
         self.rewrite = None;
-        match self.persistence {
+        Left::everything_if(match self.persistence {
             Persistence::Snapshots => self.unsaved == 0,
             Persistence::Nothing => false,
             _ => true,
-        }
+        })
     }
 
     /// The machine is gone: of what is not synced, so many of 1,000 were written.
-    /// Whether everything is there.
-    pub(crate) fn machine_ended(&mut self, now: u64, kept: u64) -> bool {
-        let is_all_there = self.process_ended();
+    pub(crate) fn machine_ended(&mut self, now: u64, kept: u64) -> Left {
+        let by_process = self.process_ended();
         if self
             .sync_every_ns()
             .is_some_and(|ns| now >= self.synced_at + ns)
@@ -204,7 +225,7 @@ impl Disk {
         let is_whole = left == self.log.len();
         self.log.truncate(left);
         self.synced = left;
-        is_all_there && is_whole
+        Left::everything_if(by_process == Left::Everything && is_whole)
     }
 
     /// What a server holds that starts from this.

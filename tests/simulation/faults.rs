@@ -4,8 +4,8 @@
 use crate::client::Dice;
 use crate::clocks::SECOND;
 use crate::deployment::Deployment;
-use crate::disk::Counter;
-use crate::judge::Verdict;
+use crate::disk::{Counter, Left};
+use crate::judge::{Broken, Verdict};
 use crate::lock::Event;
 use crate::mirror::Mirror;
 use crate::node::{Ending, Link, Role, Sync};
@@ -125,21 +125,21 @@ impl Deployment {
 
     fn kill(&mut self, number: usize, down_ns: u64) {
         if self.nodes[number].server.is_some() {
-            let is_all_there = self.nodes[number].disk.process_ended();
-            self.ended(number, down_ns, is_all_there);
+            let left = self.nodes[number].disk.process_ended();
+            self.ended(number, down_ns, left);
         }
     }
 
     fn cut_power(&mut self, number: usize, down_ns: u64, kept: u64) {
         let now = self.now;
         if self.nodes[number].server.is_some() {
-            let is_all_there = self.nodes[number].disk.machine_ended(now, kept);
-            self.ended(number, down_ns, is_all_there);
+            let left = self.nodes[number].disk.machine_ended(now, kept);
+            self.ended(number, down_ns, left);
             self.nodes[number].clocks.reboot(now);
         }
     }
 
-    fn ended(&mut self, number: usize, down_ns: u64, is_all_there: bool) {
+    fn ended(&mut self, number: usize, down_ns: u64, left: Left) {
         let node = &mut self.nodes[number];
         node.server = None;
         node.life += 1;
@@ -149,7 +149,7 @@ impl Deployment {
         node.paused_until = 0;
         node.too_few_until = 0;
         node.waiting.clear();
-        if !is_all_there {
+        if left == Left::Less {
             self.new_eras(number);
         }
     }
@@ -288,7 +288,14 @@ impl Deployment {
         let snapshot = node.snapshot(counter);
         node.disk.begin_rewrite(snapshot, now + takes_ns);
         node.at(now).silently(Event::LogBegun);
-        self.turn(number)
+        self.turn(number)?;
+        let node = &self.nodes[number];
+        let is_due = node.mirror.known.ceiling > 0 && node.leave(now) != Leave::Wait;
+        if is_due && !node.disk.new_log_is_covered() {
+            let detail = format!("node {number} knows {:?}", node.mirror.known);
+            return Err(Broken::new("a new log has the ceiling", detail));
+        }
+        Ok(())
     }
 
     /// A master sends everything it has.

@@ -50,14 +50,14 @@ impl Campaign {
     }
 
     /// Runs all of them, or until one fails.
-    pub(crate) fn run(&self) -> Result<Totals, Failure> {
+    pub(crate) fn run(&self) -> Result<Totals, Box<Failure>> {
         std::panic::set_hook(Box::new(|_| {}));
         let outcome = self.run_quietly();
         drop(std::panic::take_hook());
         outcome
     }
 
-    fn run_quietly(&self) -> Result<Totals, Failure> {
+    fn run_quietly(&self) -> Result<Totals, Box<Failure>> {
         let (next, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
         let all = Mutex::new((Totals::default(), None));
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -75,7 +75,7 @@ impl Campaign {
         failure.map_or(Ok(totals), Err)
     }
 
-    fn work(&self, next: &AtomicU64, is_over: &AtomicBool) -> (Totals, Option<Failure>) {
+    fn work(&self, next: &AtomicU64, is_over: &AtomicBool) -> (Totals, Option<Box<Failure>>) {
         let mut totals = Totals::default();
         loop {
             let first = next.fetch_add(SLICE, Ordering::Relaxed);
@@ -88,7 +88,7 @@ impl Campaign {
                     Ok(of_seed) => totals.add(&of_seed),
                     Err(broken) => {
                         is_over.store(true, Ordering::Relaxed);
-                        let failure = Failure::of(seed, self.steps, broken);
+                        let failure = Box::new(Failure::of(seed, self.steps, broken));
                         return (totals, Some(failure));
                     }
                 }
