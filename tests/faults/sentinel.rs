@@ -5,7 +5,9 @@
 //! Each server is behind a proxy, and nobody knows another way to it. A master that
 //! was stopped or cut off comes back as a zombie, and clients who did not ask
 //! the sentinels since go on asking it, until the sentinels turn it into a replica.
-//! What counts of its words is said in `zombies.rs`.
+//! What counts of its words is said in `zombies.rs`. A trial in which the sentinels
+//! promoted twice, as they do on a busy machine, counts in no part: nobody outside
+//! knows who was the master at which instant of it.
 
 use crate::campaign::{Campaign, Control};
 use crate::group::{let_pass, up_to};
