@@ -23,6 +23,7 @@ help: ## List the targets
 	echo "REDIS_SERVER=/path/to/redis-server   another server   (make run, demo, test)"
 	echo "PORT=6380                            another port     (make run, cli)"
 	echo "DATA=/path                           another folder for its files  (make run)"
+	echo "SEEDS=, STEPS=, FROM=, SEED=         how many seeds, how long, from which; one only  (make simulate)"
 
 setup: ## Install what is missing (Debian, Ubuntu), or say what is
 	@.ci/setup

@@ -423,7 +423,7 @@ impl Deployment {
         let wall = node.clocks.wall(now);
         node.at(now).open_term(wall);
         let wall_ms = wall.as_ms_since_2024();
-        let above = node.mirror.known.most().max(wall_ms << 12);
+        let above = node.mirror.known.most_at(wall_ms);
         let began_at = node.at(now).locks.tokens().last();
         node.term = self.judge.terms.len();
         self.judge.terms.push(crate::judge::Term {

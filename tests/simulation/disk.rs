@@ -31,8 +31,9 @@ pub(crate) enum Left {
 }
 
 impl Left {
-    fn everything_if(is_whole: bool) -> Self {
-        match is_whole {
+    /// Of so much, so much is there.
+    fn of(all: usize, there: usize) -> Self {
+        match all == there {
             true => Self::Everything,
             false => Self::Less,
         }
@@ -204,11 +205,11 @@ impl Disk {
     /// The process is gone; the system still writes what it was given.
     pub(crate) fn process_ended(&mut self) -> Left {
         self.rewrite = None;
-        Left::everything_if(match self.persistence {
-            Persistence::Snapshots => self.unsaved == 0,
-            Persistence::Nothing => false,
-            _ => true,
-        })
+        match self.persistence {
+            Persistence::Snapshots => Left::of(self.unsaved, 0),
+            Persistence::Nothing => Left::Less,
+            _ => Left::Everything,
+        }
     }
 
     /// The machine is gone: of what is not synced, so many of 1,000 were written.
@@ -222,10 +223,13 @@ impl Disk {
         }
         let doubtful = (self.log.len() - self.synced) as u64;
         let left = self.synced + (doubtful * kept / 1_000) as usize;
-        let is_whole = left == self.log.len();
+        let of_log = Left::of(self.log.len(), left);
         self.log.truncate(left);
         self.synced = left;
-        Left::everything_if(by_process == Left::Everything && is_whole)
+        match by_process {
+            Left::Everything => of_log,
+            Left::Less => Left::Less,
+        }
     }
 
     /// What a server holds that starts from this.

@@ -12,29 +12,49 @@ use crate::sent::Sent;
 pub(crate) struct Known {
     pub(crate) last: u64,
     pub(crate) ceiling: u64,
+    /// When the term of the ceiling began, if it was said.
+    since_ms: Option<u64>,
 }
 
 impl Known {
     pub(crate) fn hear(&mut self, sent: &Sent) {
         match sent {
-            Sent::Cover(cover) => self.ceiling = self.ceiling.max(cover.ceiling.get()),
+            Sent::Cover(cover) => self.join(Self {
+                last: 0,
+                ceiling: cover.ceiling.get(),
+                since_ms: Some(cover.since.as_ms_since_2024()),
+            }),
             Sent::Grant { token, .. } | Sent::Cooling { token, .. } => self.hear_token(token.get()),
             _ => {}
         }
     }
 
     fn hear_token(&mut self, token: u64) {
-        self.last = self.last.max(token);
-        self.ceiling = self.ceiling.max(token);
+        self.join(Self {
+            last: token,
+            ceiling: token,
+            since_ms: None,
+        });
     }
 
     pub(crate) fn join(&mut self, other: Self) {
         self.last = self.last.max(other.last);
-        self.ceiling = self.ceiling.max(other.ceiling);
+        if other.ceiling > self.ceiling {
+            (self.ceiling, self.since_ms) = (other.ceiling, other.since_ms);
+        }
     }
 
-    pub(crate) fn most(self) -> u64 {
-        self.last.max(self.ceiling)
+    /// A term that begins then must begin above this: 2,048 tokens above the ceiling
+    /// for each millisecond since the term of that, and 4,096 for each since 2024.
+    pub(crate) fn most_at(self, wall_ms: u64) -> u64 {
+        let went_on_ms = self
+            .since_ms
+            .map_or(0, |since| wall_ms.saturating_sub(since));
+        let by_ceiling = match self.ceiling {
+            0 => 0,
+            ceiling => ceiling + (went_on_ms << 11),
+        };
+        self.last.max(by_ceiling).max(wall_ms << 12)
     }
 }
 
