@@ -126,6 +126,7 @@ fn clock_steps(name: &'static str, restarts: Restarts) {
     campaign.runs_on(&mut server.client());
     let route = One::at(server.port());
     let workers = Workers::start(Arc::new(route.clone()), HABITS, campaign.seed());
+    the_ceiling_reaches_the_disk(&workers, &mut durable, &server);
     while campaign.next_trial() {
         pass(Duration::from_micros(campaign.dice().u64(0..200_000)));
         if restarts != Restarts::Never && campaign.dice().bool() {
@@ -144,14 +145,7 @@ fn clock_steps(name: &'static str, restarts: Restarts) {
             }
             server.start_again();
             route.leads_to(server.port());
-            if restarts == Restarts::PowerCuts {
-                // The first grant, and in front of it the ceiling of this term.
-                let granted = workers.granted() + u64::from(HABITS.clients);
-                eventually("some are granted", || {
-                    (workers.granted() > granted).then_some(())
-                });
-                durable.reaches_the_disk(server.directory());
-            }
+            the_ceiling_reaches_the_disk(&workers, &mut durable, &server);
         } else {
             let step = clock.steps(campaign.dice());
             campaign.fault(step, workers.busy());
@@ -164,6 +158,16 @@ fn clock_steps(name: &'static str, restarts: Restarts) {
     let longest = Duration::from_millis(HABITS.ttl_ms);
     campaign.all_are_free_again(&mut server.client(), HABITS.keys, longest, &mut outcome);
     campaign.end(outcome, restarts.promise(), Control::MayLose, 10);
+}
+
+/// Waits for the first grant of a term: in front of it is the ceiling, which a power
+/// cut does not take from now on.
+fn the_ceiling_reaches_the_disk(workers: &Workers, durable: &mut Durable, server: &Server) {
+    let granted = workers.granted() + u64::from(HABITS.clients);
+    eventually("some are granted", || {
+        (workers.granted() > granted).then_some(())
+    });
+    durable.reaches_the_disk(server.directory());
 }
 
 /// Whether the server is killed and started between steps.
