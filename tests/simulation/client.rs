@@ -353,8 +353,11 @@ impl Deployment {
             (Op::ExtendOnly(_), Reply::Yes) => work.era = era,
             // Of whichever hold the owner has by now: a request that came late may have
             // made another one.
-            (Op::Extend, Reply::Yes) if work.era != era => return Ok(()),
-            (Op::Extend, Reply::Yes) => {}
+            (Op::Extend, Reply::Yes) => {
+                if work.era != era || !self.judge.relies(now, work.ask.owner) {
+                    return Ok(());
+                }
+            }
             (Op::Fence(_), _) | (_, Reply::Error) => return Ok(()),
             (Op::Acquire, _) if work.token.is_none() => return Ok(()),
             _ => {
