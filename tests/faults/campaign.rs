@@ -53,6 +53,7 @@ impl Outcome {
         self.operations += other.operations;
         self.lost.fenced += other.lost.fenced;
         self.lost.bare += other.lost.bare;
+        self.lost.timely += other.lost.timely;
         self.time += other.time;
         self
     }
@@ -190,6 +191,11 @@ impl Campaign {
     /// has proved nothing.
     pub fn end(mut self, outcome: Outcome, promise: Promise, control: Control, grants_least: u64) {
         self.broken.extend(judge(&outcome.grants, promise));
+        if promise == Promise::OneHolder && outcome.lost.timely > 0 {
+            let lost = outcome.lost.timely;
+            let line = format!("{lost} updates were lost that were written in time");
+            self.broken.push(line);
+        }
         if outcome.lost.fenced > 0 {
             let lost = outcome.lost.fenced;
             self.broken.push(format!("{lost} fenced updates were lost"));

@@ -188,6 +188,7 @@ impl Desk {
                     let reading = Reading {
                         fenced: number(1).and_then(|value| u64::try_from(value).ok()),
                         bare: number(2).expect("a count") as u64,
+                        timely: 0,
                     };
                     let resource = &self.office.resource;
                     resource.write(*key, grant.token, grant.unit, &reading);

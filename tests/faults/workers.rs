@@ -267,6 +267,9 @@ impl Worker {
         pass(thinks);
         shared
             .resource
+            .write_in_time(grant.key, &reading, grant.until);
+        shared
+            .resource
             .write(grant.key, grant.token, grant.unit, &reading);
         if one_in(&mut self.dice, habits.extends_one_in) {
             self.extend(grant);
