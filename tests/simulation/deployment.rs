@@ -327,8 +327,9 @@ impl Deployment {
                 let Some((token, era)) = waiting.granted else {
                     return Ok(());
                 };
-                if let Some(hold) = node.mirror.hold_of(waiting.key, waiting.owner) {
-                    hold.is_heard |= hold.token == token;
+                let whose = (waiting.key, waiting.owner);
+                if let Some(hold) = node.mirror.hold_with(whose, token) {
+                    hold.is_heard = true;
                 }
                 self.reply(line, Reply::Token(token), era);
                 self.turn(line.node)

@@ -179,9 +179,20 @@ impl Mirror {
         self.holds.iter().all(Vec::is_empty) && self.lines.iter().all(Vec::is_empty)
     }
 
+    /// The latest hold of an owner.
     pub(crate) fn hold_of(&mut self, key: usize, owner: u64) -> Option<&mut SeenHold> {
         let mut holds = self.holds[key].iter_mut().rev();
         holds.find(|hold| hold.owner == owner)
+    }
+
+    /// The hold of an owner with this token: beside it an earlier one may cool.
+    pub(crate) fn hold_with(
+        &mut self,
+        (key, owner): (usize, u64),
+        token: u64,
+    ) -> Option<&mut SeenHold> {
+        let mut holds = self.holds[key].iter_mut();
+        holds.find(|hold| hold.owner == owner && hold.token == token)
     }
 
     /// As [`crate::server::Server::apply`]: whatever is said is so.

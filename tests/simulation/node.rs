@@ -348,8 +348,9 @@ impl Node {
             None => self.leave_line(waiting.key, waiting.owner),
             Some(_) if self.has_granted_twin(waiting) => {}
             Some((token, _)) => {
-                let hold = self.mirror.hold_of(waiting.key, waiting.owner);
-                let unheard = hold.filter(|it| it.token == token && !it.is_heard);
+                let whose = (waiting.key, waiting.owner);
+                let hold = self.mirror.hold_with(whose, token);
+                let unheard = hold.filter(|it| !it.is_heard);
                 if let Some(hold) = unheard {
                     hold.deadline = hold.deadline.min(boot);
                     hold.delay = 0;
