@@ -2,7 +2,7 @@
 //! holds nothing. Their checksums are right, or are not looked at.
 
 use crate::dice::Dice;
-use crate::support::payload::{sealed, taken_apart, OF_VERSION_1};
+use crate::support::payload::{sealed, taken_apart, varint, OF_VERSION_1};
 use crate::support::{eventually, Client, Server};
 use redis::Value;
 
@@ -168,17 +168,6 @@ fn record_of(owner: &[u8], token: u64, left_ms: u64) -> Vec<u8> {
 fn holder(owner: &[u8], numbers: [u64; 4]) -> Vec<u8> {
     let length = varint(owner.len() as u64);
     [&length, owner, &numbers.map(varint).concat()].concat()
-}
-
-/// Seven bits to a byte, the lowest first; the eighth says that more follow.
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number > 0x7f {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
 }
 
 const MOST: u64 = (1 << 53) - 1;

@@ -5,6 +5,17 @@ use crate::support::{Client, Server};
 use redis::Value;
 use std::collections::BTreeMap;
 
+/// What clients may send.
+pub const COMMANDS: [&str; 7] = [
+    "lock.acquire",
+    "lock.release",
+    "lock.extend",
+    "lock.fence",
+    "lock.guard",
+    "lock.info",
+    "lock.help",
+];
+
 /// A row of COMMAND INFO: arity, flags, first key, last key, step.
 #[derive(Debug, PartialEq)]
 struct Description {
@@ -170,15 +181,7 @@ fn pairs(value: &Value) -> BTreeMap<String, Value> {
 fn command_docs_says_what_each_command_does_and_costs() {
     let server = Server::start();
     let mut client = server.client();
-    for command in [
-        "lock.acquire",
-        "lock.release",
-        "lock.extend",
-        "lock.fence",
-        "lock.guard",
-        "lock.info",
-        "lock.help",
-    ] {
+    for command in COMMANDS {
         let said = pairs(&client.say(&format!("COMMAND DOCS {command}")));
         let docs = pairs(&said[command]);
         let summary = text(&docs["summary"]);

@@ -1,7 +1,7 @@
 //! COMMAND DOCS says what the parser takes: every call that the documented syntax
 //! allows is understood, and a call that lacks a required word is not.
 
-use crate::described::{list, text};
+use crate::described::{list, text, COMMANDS};
 use crate::support::{Client, Server};
 use redis::Value;
 
@@ -116,16 +116,6 @@ fn is_understood(client: &mut Client, call: &[String]) -> bool {
         }
     }
 }
-
-const COMMANDS: [&str; 7] = [
-    "lock.acquire",
-    "lock.release",
-    "lock.extend",
-    "lock.fence",
-    "lock.guard",
-    "lock.info",
-    "lock.help",
-];
 
 #[test]
 fn every_call_that_the_docs_allow_is_understood() {

@@ -1,6 +1,7 @@
 //! Bytes made worse: what a disk, a network or somebody with ill intent makes of them.
 
 use crate::dice::Dice;
+use crate::support::payload::varint;
 
 /// Lengths and numbers at which readers go wrong.
 const EDGES: [u64; 10] = [
@@ -83,15 +84,4 @@ fn number(bytes: &mut Vec<u8>, at: usize, dice: &mut Dice) {
     };
     let end = (at + 1).min(bytes.len());
     bytes.splice(at..end, coded);
-}
-
-/// Seven bits to a byte, the lowest first; the eighth says that more follow.
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number > 0x7f {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
 }

@@ -13,7 +13,7 @@
 use crate::history::{Grant, Stamp};
 use crate::judge::{judge, Promise};
 use crate::resource::Lost;
-use crate::support::Client;
+use crate::support::{Client, Version};
 use crate::workers::Busy;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -130,12 +130,7 @@ impl Campaign {
 
     /// Notes which server it runs on.
     pub fn runs_on(&mut self, client: &mut Client) {
-        let info = client.text("INFO server");
-        let field = |name| info.lines().find_map(|line| line.strip_prefix(name));
-        self.server = match (field("valkey_version:"), field("redis_version:")) {
-            (Some(version), _) => format!("Valkey {}", version.trim()),
-            (None, version) => format!("Redis {}", version.unwrap_or_default().trim()),
-        };
+        self.server = Version::of(client).to_string();
     }
 
     /// The seed.

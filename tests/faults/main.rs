@@ -19,7 +19,6 @@
 //! | `zombies.rs`   | masters that were replaced and do not know it |
 //! | `proxy.rs`     | a connection that is slow, silent, or breaks |
 //! | `group.rs`     | a master and its replicas, which change places |
-//! | `zombies.rs`   | masters that another has replaced, and what they still grant |
 //! | `agree.rs`     | whether a replica has what its master has |
 //!
 //! All other files are campaigns. `make test-faults` runs them; `RECORD.md` is what

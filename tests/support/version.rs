@@ -3,12 +3,23 @@
 //! what happens instead.
 
 use super::Client;
+use std::fmt::{self, Display, Formatter};
 
 /// What the server says it is. Valkey says that it is Redis 7.2, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     Redis([u32; 3]),
     Valkey([u32; 3]),
+}
+
+impl Display for Version {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        let (name, [major, minor, patch]) = match self {
+            Self::Redis(version) => ("Redis", version),
+            Self::Valkey(version) => ("Valkey", version),
+        };
+        write!(to, "{name} {major}.{minor}.{patch}")
+    }
 }
 
 impl Version {
