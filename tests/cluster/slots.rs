@@ -1,7 +1,8 @@
 //! A first grant in a slot opens a term; keys that move keep their holder.
 
 use super::support::cluster::{alone, give, is_ready, migrate, open, two};
-use super::support::{eventually, now, Server};
+use super::support::payload::OF_VERSION_1;
+use super::support::{eventually, now, varint, Server};
 use redis::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -137,21 +138,6 @@ fn a_restore_far_ahead_of_the_clock_is_refused() {
     assert!(client.is_live(KEY, token), "an honest one is taken");
     server.assert_healthy();
 }
-
-/// The form in which a record holds numbers: seven bits to a byte.
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
-}
-
-/// What the first version of the module wrote as the DUMP of a lock.
-const OF_VERSION_1: &[u8] = b"\x07\x81\xad\xe7b\xb2Z\x1c\x90\x01\x05 \x01\x13holder-of-\
-    version-1\x81\xa0\x99\xf7\xe3\xf6T\xa9\xb4\x99)\x00\n\x00\x01\x8a3\xaa6\xff2\x9d";
 
 #[test]
 fn a_lock_that_a_server_with_version_1_hands_over_is_held() {

@@ -2,8 +2,8 @@
 //! holds nothing. Their checksums are right, or are not looked at.
 
 use crate::dice::Dice;
-use crate::support::payload::{sealed, taken_apart, varint, OF_VERSION_1};
-use crate::support::{eventually, Client, Server};
+use crate::support::payload::{sealed, taken_apart, OF_VERSION_1};
+use crate::support::{eventually, varint, Client, Server};
 use redis::Value;
 
 /// In front of what the module wrote: that it is a module's value, and whose.

@@ -22,3 +22,5 @@ mod mutation;
 mod restores;
 mod shown;
 mod sources;
+
+use support::varint;

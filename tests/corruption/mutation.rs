@@ -1,7 +1,7 @@
 //! Bytes made worse: what a disk, a network or somebody with ill intent makes of them.
 
 use crate::dice::Dice;
-use crate::support::payload::varint;
+use crate::varint;
 
 /// Lengths and numbers at which readers go wrong.
 const EDGES: [u64; 10] = [

@@ -4,7 +4,7 @@
 //! then strings with their lengths, then a zero. The strings of this module are
 //! shorter than 64 bytes here, so a length is one byte.
 
-use super::support::Server;
+use super::support::{varint, Server};
 use std::fs;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -159,15 +159,4 @@ pub fn record(owner: &[u8], token: u64, left_ms: u64) -> Vec<u8> {
 pub fn holder(owner: &[u8], numbers: [u64; 4]) -> Vec<u8> {
     let length = varint(owner.len() as u64);
     [&length, owner, &numbers.map(varint).concat()].concat()
-}
-
-/// Seven bits a byte, the lowest first; a set top bit says that more follow.
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
 }

@@ -92,5 +92,9 @@ mod mutation;
 mod records;
 #[path = "../../fuzz/src/sequences.rs"]
 mod sequences;
+#[path = "../support/varint.rs"]
+mod varint;
 #[path = "../../fuzz/src/words.rs"]
 mod words;
+
+use varint::varint;

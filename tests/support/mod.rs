@@ -13,6 +13,7 @@ pub mod sentinel;
 pub mod server;
 pub mod stream;
 pub mod valgrind;
+pub mod varint;
 pub mod version;
 pub mod waiter;
 
@@ -24,5 +25,6 @@ pub use sentinel::Sentinel;
 pub use server::Server;
 pub use stream::{Listening, Stream};
 pub use valgrind::stretched_ms;
+pub use varint::varint;
 pub use version::Version;
 pub use waiter::{blocked_clients, Waiter};

@@ -31,14 +31,3 @@ pub fn taken_apart(payload: &[u8]) -> (&[u8], &[u8]) {
 /// one holder or none, without how many it tolerates and how long it cools.
 pub const OF_VERSION_1: &[u8] = b"\x07\x81\xad\xe7b\xb2Z\x1c\x90\x01\x05 \x01\x13holder-of-\
     version-1\x81\xa0\x99\xf7\xe3\xf6T\xa9\xb4\x99)\x00\n\x00\x01\x8a3\xaa6\xff2\x9d";
-
-/// A number of a record: seven bits to a byte, the lowest first; the eighth says that more follow.
-pub fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number > 0x7f {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
-}
