@@ -108,6 +108,9 @@ impl<'a> Arguments<'a> {
     }
 }
 
+/// So many digits are never more than 64 bits hold.
+const DIGITS_SAFE: usize = 18;
+
 /// An integer as Redis reads them: decimal digits, with one `-` in front of a
 /// number below zero; no spaces, no `+`, no leading zeros, no exponent; at most
 /// 64 bits.
@@ -120,6 +123,17 @@ pub fn integer(word: &[u8]) -> Option<i64> {
         [b'0'] if !is_negative => return Some(0),
         [b'1'..=b'9', ..] => {}
         _ => return None,
+    }
+    if digits.len() <= DIGITS_SAFE {
+        let mut number = 0_i64;
+        for digit in digits {
+            let digit = digit.wrapping_sub(b'0');
+            if digit > 9 {
+                return None;
+            }
+            number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+        }
+        return Some(if is_negative { -number } else { number });
     }
     // Counted below zero, where i64 has one number more.
     let negated = digits.iter().try_fold(0_i64, |number, &digit| {
@@ -176,6 +190,37 @@ mod tests {
         ];
         for word in bad {
             assert_eq!(integer(word), None, "{}", word.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn numbers_of_every_length_read_as_they_are_written() {
+        for length in 1..=18 {
+            for digit in b'1'..=b'9' {
+                let word = vec![digit; length];
+                let text = String::from_utf8_lossy(&word);
+                assert_eq!(integer(&word), text.parse().ok(), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_byte_that_is_no_digit_is_found_wherever_it_stands() {
+        for length in 1..=20 {
+            for place in 0..length {
+                for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+                    let mut word = vec![b'1'; length];
+                    word[place] = byte;
+                    // Only a sign in front may stand there.
+                    let is_number = byte == b'-' && place == 0 && length > 1;
+                    assert_eq!(
+                        integer(&word).is_some(),
+                        is_number,
+                        "{}",
+                        word.escape_ascii()
+                    );
+                }
+            }
         }
     }
 }

@@ -67,9 +67,11 @@ impl DeadlineQueue {
     /// Queues `slot` at `deadline`, or moves it there.
     pub fn set(&mut self, slot: u32, deadline: BootTime, places: &mut impl Places) {
         let entry = Entry { deadline, slot };
-        let place = match places.place(slot) {
-            Some(place) => place,
-            None => self.push(entry),
+        let Some(place) = places.place(slot) else {
+            // Nothing is below the end.
+            let place = self.push(entry);
+            let place = self.raise(place, entry, places);
+            return self.write(place, entry, places);
         };
         self.settle(place, entry, places);
     }

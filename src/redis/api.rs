@@ -335,9 +335,6 @@ impl<'call> Context<'call> {
     }
 
     fn replicate_hold(self, name: Name<'_>, hold: &Hold, (left_ms, delay_ms): (u64, u64)) {
-        if !audience::is_there() {
-            return;
-        }
         // SAFETY: the format says what follows: a string object, bytes with
         // their length, and four long longs. All are alive; the server copies.
         unsafe {
@@ -435,6 +432,7 @@ pub(super) fn is_write_paused() -> bool {
 
 /// The name of a key: a string that the server keeps alive for the call.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub(super) struct Name<'call> {
     raw: *mut raw::RedisModuleString,
     call: PhantomData<&'call ()>,
@@ -448,6 +446,16 @@ impl<'call> Name<'call> {
             raw,
             call: PhantomData,
         }
+    }
+
+    /// # Safety
+    /// `raw` points at `count` strings of the server that live for `'call`.
+    pub(super) unsafe fn all_from_raw(
+        raw: *mut *mut raw::RedisModuleString,
+        count: usize,
+    ) -> &'call [Self] {
+        // SAFETY: promised by the caller; a name is such a pointer and no more.
+        unsafe { std::slice::from_raw_parts(raw.cast::<Self>(), count) }
     }
 
     pub(super) fn as_ptr(self) -> *mut raw::RedisModuleString {
@@ -508,14 +516,14 @@ impl Key<'_> {
     pub(super) fn lock(&self, lock_type: LockType) -> Result<Option<LockId>, NotALock> {
         // SAFETY: the key is open, or null, which is an empty key.
         unsafe {
+            if server!(RedisModule_ModuleTypeGetType)(self.raw) == lock_type.0 {
+                let value = server!(RedisModule_ModuleTypeGetValue)(self.raw);
+                return Ok(Some(LockId::from_bits(value as u64)));
+            }
             if server!(RedisModule_KeyType)(self.raw) == EMPTY {
                 return Ok(None);
             }
-            if server!(RedisModule_ModuleTypeGetType)(self.raw) != lock_type.0 {
-                return Err(NotALock);
-            }
-            let value = server!(RedisModule_ModuleTypeGetValue)(self.raw);
-            Ok(Some(LockId::from_bits(value as u64)))
+            Err(NotALock)
         }
     }
 

@@ -6,31 +6,26 @@
 use super::api::{Context, Key, Mode, Name, NotALock};
 use super::call::{self, Permission};
 use super::state::{self, Attention, Deployment, Suspect};
-use super::{blocked, clock, keyspace};
-use crate::lock::{BootTime, Effect, Event, LockId, Place};
+use super::{audience, blocked, clock, keyspace};
+use crate::lock::holders::Hold;
+use crate::lock::{BootTime, Effect, Event, LockId, Place, Token};
 
 /// Carries out the effects of a command on its own key, which is open.
 pub(super) fn to_open_key(
     ctx: Context<'_>,
     key: &Key<'_>,
     name: Name<'_>,
-    effects: &mut Vec<Effect>,
+    mut effects: Vec<Effect>,
 ) {
     for effect in effects.drain(..) {
         match effect {
             Effect::Cover(cover) => ctx.replicate_cover(cover),
             Effect::Store(lock) => store(key, lock),
-            Effect::Grant { lock, token, ttl } => state::with(|shell| {
-                let lock = shell.locks.lock(lock);
-                if let Some(hold) = lock.and_then(|lock| lock.holders.with_token(token)) {
-                    ctx.replicate_grant(name, hold, ttl);
-                }
+            Effect::Grant { lock, token, ttl } => tell_of(lock, token, |hold| {
+                ctx.replicate_grant(name, hold, ttl);
             }),
-            Effect::Cool { lock, token, left } => state::with(|shell| {
-                let lock = shell.locks.lock(lock);
-                if let Some(hold) = lock.and_then(|lock| lock.holders.with_token(token)) {
-                    ctx.replicate_cooling(name, hold, left);
-                }
+            Effect::Cool { lock, token, left } => tell_of(lock, token, |hold| {
+                ctx.replicate_cooling(name, hold, left);
             }),
             Effect::End { owner, token } => ctx.replicate_end(name, &owner, token),
             Effect::Delete { .. } => {
@@ -44,7 +39,23 @@ pub(super) fn to_open_key(
             Effect::Look { .. } => unreachable!("only a sweep has others looked at"),
         }
     }
-    wake_for_deadline();
+    state::with(|shell| {
+        shell.effects = effects;
+        shell.wake_for_deadline();
+    });
+}
+
+/// Looks a hold up, if anybody listens to what is said of it.
+fn tell_of(lock: LockId, token: Token, tell: impl FnOnce(&Hold)) {
+    if !audience::is_there() {
+        return;
+    }
+    state::with(|shell| {
+        let lock = shell.locks.lock(lock);
+        if let Some(hold) = lock.and_then(|lock| lock.holders.with_token(token)) {
+            tell(hold);
+        }
+    });
 }
 
 /// Carries out the effects of a command that is itself handed on as it came.
@@ -52,7 +63,7 @@ pub(super) fn without_telling(
     ctx: Context<'_>,
     key: &Key<'_>,
     name: Name<'_>,
-    effects: &mut Vec<Effect>,
+    mut effects: Vec<Effect>,
 ) {
     for effect in effects.drain(..) {
         match effect {
@@ -68,6 +79,7 @@ pub(super) fn without_telling(
             Effect::Look { .. } => unreachable!("only a sweep has others looked at"),
         }
     }
+    state::with(|shell| shell.effects = effects);
 }
 
 /// Carries out the effects of what happened by itself; keys are opened here.
@@ -130,7 +142,7 @@ pub(super) fn grant_next(ctx: Context<'_>, now: BootTime, db: u32, key: &[u8]) -
         },
         Err(NotALock) => Event::KeyTaken { db, key },
     };
-    let mut effects = state::with(|shell| {
+    let effects = state::with(|shell| {
         if shell.deployment == Deployment::Cluster && shell.locks.is_new_slot(key) {
             shell.locks.enter_slot(key, clock::wall());
         }
@@ -138,8 +150,7 @@ pub(super) fn grant_next(ctx: Context<'_>, now: BootTime, db: u32, key: &[u8]) -
         shell.locks.step(now, event, &mut effects);
         effects
     });
-    to_open_key(ctx, &open, name, &mut effects);
-    state::with(|shell| shell.effects = effects);
+    to_open_key(ctx, &open, name, effects);
     HandOver::Done
 }
 
@@ -201,24 +212,5 @@ fn search(key: &[u8]) {
             db: None,
             key: key.to_vec(),
         });
-    });
-}
-
-/// A lease may end before the alarm rings: have it set again before the loop
-/// goes to sleep.
-fn wake_for_deadline() {
-    state::with(|shell| {
-        let leases = shell.locks.next_deadline();
-        let waits = shell.locks.next_wait_deadline();
-        let Some(deadline) = leases.into_iter().chain(waits).min() else {
-            return;
-        };
-        let is_covered = shell
-            .alarm
-            .as_ref()
-            .is_some_and(|alarm| alarm.rings_by(deadline));
-        if !is_covered {
-            shell.attention = Attention::Wanted;
-        }
     });
 }

@@ -15,7 +15,7 @@ use crate::commands::{
     COMMANDS,
 };
 use crate::error::Error;
-use crate::lock::{BootTime, Patience, Place};
+use crate::lock::{BootTime, Event, Patience, Place};
 use redis_module::raw;
 use std::ffi::{c_int, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -34,7 +34,7 @@ pub(super) fn log_panics() {
 }
 
 /// More words than the longest call has.
-const WORDS_MOST: usize = 16;
+const WORDS_MOST: usize = 12;
 
 /// What the server calls for the command `COMMANDS[N]`.
 pub(super) unsafe extern "C" fn command<const N: usize>(
@@ -54,12 +54,9 @@ pub(super) unsafe extern "C" fn command<const N: usize>(
         return api::OK;
     }
     let result = fence(Err(Error::Internal), || {
-        let mut names = [None; WORDS_MOST];
-        for (index, name) in names.iter_mut().enumerate().take(count) {
-            // SAFETY: the server passes `argc` strings that live for this call.
-            *name = Some(unsafe { Name::from_raw(*argv.add(index)) });
-        }
-        run(ctx, &COMMANDS[N], &names, count)
+        // SAFETY: the server passes `argc` strings that live for this call.
+        let names = unsafe { Name::all_from_raw(argv, count) };
+        run(ctx, &COMMANDS[N], names)
     });
     match result {
         Ok(Reply::Later(ticket)) => blocked::block(ctx, ticket),
@@ -81,29 +78,30 @@ pub(super) fn reply_error(ctx: Context<'_>, error: Error) {
 fn run<'call>(
     ctx: Context<'call>,
     command: &'static Command,
-    names: &[Option<Name<'call>>; WORDS_MOST],
-    count: usize,
+    names: &[Name<'call>],
 ) -> Result<Reply, Error> {
-    check_arity(command, count)?;
+    check_arity(command, names.len())?;
     // A call of more words is longer than any syntax.
-    if count > WORDS_MOST {
+    if names.len() > WORDS_MOST {
         return Err(Error::Syntax);
     }
-    let words = names.map(|name| name.map_or(&[][..], Name::bytes));
-    let behind_key = match command.kind {
-        Kind::KeylessEffect | Kind::Help => 1,
-        Kind::Write | Kind::Read | Kind::Info | Kind::Guard | Kind::Effect => 2,
+    let (key, behind_key) = match (command.kind, names) {
+        (Kind::KeylessEffect | Kind::Help, [_, rest @ ..]) => (None, rest),
+        (_, [_, key, rest @ ..]) => (Some(*key), rest),
+        _ => return Err(Error::Syntax),
     };
-    let ttl_most = state::with(|shell| shell.ttl_most);
-    let mut arguments = Arguments::new(&words[behind_key..count], ttl_most);
+    let mut words = [&[][..]; WORDS_MOST];
+    for (word, name) in words.iter_mut().zip(behind_key) {
+        *word = name.bytes();
+    }
+    let (ttl_most, role) = state::with(|shell| (shell.ttl_most, shell.role));
+    let mut arguments = Arguments::new(&words[..behind_key.len()], ttl_most);
     let request = (command.parse)(&mut arguments)?;
-    check_sender(ctx, command.kind)?;
-    match names[1] {
-        _ if command.kind == Kind::Help => Ok(Reply::Lines(&help::LINES)),
-        Some(name) if command.kind != Kind::KeylessEffect => {
-            run_on_key(ctx, command.kind, name, request)
-        }
-        _ => run_without_key(ctx, request),
+    check_sender(ctx, command.kind, role)?;
+    match key {
+        Some(name) => run_on_key(ctx, command.kind, name, request),
+        None if command.kind == Kind::Help => Ok(Reply::Lines(&help::LINES)),
+        None => run_without_key(ctx, request),
     }
 }
 
@@ -120,10 +118,10 @@ fn check_arity(command: &'static Command, count: usize) -> Result<(), Error> {
     Err(Error::Arity(command.name.to_str().unwrap_or_default()))
 }
 
-fn check_sender(ctx: Context<'_>, kind: Kind) -> Result<(), Error> {
+fn check_sender(ctx: Context<'_>, kind: Kind, role: Role) -> Result<(), Error> {
     match kind {
         Kind::Read | Kind::Info | Kind::Help => Ok(()),
-        Kind::Write | Kind::Guard => match state::with(|shell| shell.role) {
+        Kind::Write | Kind::Guard => match role {
             Role::Master => Ok(()),
             // Also where `replica-read-only no` lets writes through: a replica
             // has no tokens of its own.
@@ -169,40 +167,58 @@ fn run_on_key<'call>(
     let key = ctx.open(name, mode);
     let at = place(ctx, name, &key)?;
     let now = clock::boot();
-    if kind == Kind::Info {
-        let info = state::with(|shell| shell.locks.info(now, at));
-        return Ok(Reply::Parts(Box::new(info::shown(info))));
-    }
-    let circumstances = circumstances(ctx, now, &request)?;
-    let (answer, mut effects) = state::with(|shell| {
-        let is_grant = matches!(request, Request::Acquire { .. });
-        if is_grant && shell.deployment == Deployment::Cluster && shell.locks.is_new_slot(at.key) {
-            shell.locks.enter_slot(at.key, clock::wall());
-        }
-        // A slot that comes whole comes as effects, from another master.
-        if kind == Kind::Effect
-            && shell.role == Role::Master
-            && shell.deployment == Deployment::Cluster
-        {
-            shell.locks.see_clock(clock::wall());
-        }
-        let mut effects = std::mem::take(&mut shell.effects);
-        let event = request.into_event(at, &circumstances);
-        let answer = event.map(|event| shell.step(now, event, &mut effects));
-        (answer, effects)
-    });
-    let reply = answer.map_or(Err(Error::Internal), commands::reply);
     match kind {
-        Kind::Read | Kind::Info | Kind::Guard | Kind::Help => {}
-        Kind::Write => apply::to_open_key(ctx, &key, name, &mut effects),
-        Kind::Effect | Kind::KeylessEffect => {
-            apply::without_telling(ctx, &key, name, &mut effects);
-            if reply.is_ok() {
-                ctx.replicate_verbatim();
+        Kind::Read => look(now, request, at),
+        Kind::Info => {
+            let info = state::with(|shell| shell.locks.info(now, at));
+            Ok(Reply::Parts(Box::new(info::shown(info))))
+        }
+        _ => change(ctx, now, kind, (&key, name), (request, at)),
+    }
+}
+
+/// A question leaves everything as it is, but for what is late being noticed.
+fn look(now: BootTime, request: Request<'_>, at: Place<'_>) -> Result<Reply, Error> {
+    let event = request.into_event(at, &NO_CIRCUMSTANCES);
+    let event = event.ok_or(Error::Internal)?;
+    commands::reply(state::with(|shell| shell.step(now, event, &mut Vec::new())))
+}
+
+fn change<'call>(
+    ctx: Context<'call>,
+    now: BootTime,
+    kind: Kind,
+    (key, name): (&Key<'call>, Name<'call>),
+    (request, at): (Request<'call>, Place<'call>),
+) -> Result<Reply, Error> {
+    let circumstances = circumstances(ctx, now, &request)?;
+    let event = request
+        .into_event(at, &circumstances)
+        .ok_or(Error::Internal)?;
+    let (answer, effects) = state::with(|shell| {
+        if shell.deployment == Deployment::Cluster {
+            let is_grant = matches!(event, Event::Acquire { .. });
+            if is_grant && shell.locks.is_new_slot(at.key) {
+                shell.locks.enter_slot(at.key, clock::wall());
+            }
+            // A slot that comes whole comes as effects, from another master.
+            if kind == Kind::Effect && shell.role == Role::Master {
+                shell.locks.see_clock(clock::wall());
             }
         }
+        let mut effects = std::mem::take(&mut shell.effects);
+        let answer = shell.step(now, event, &mut effects);
+        (answer, effects)
+    });
+    let reply = commands::reply(answer);
+    if kind == Kind::Effect {
+        apply::without_telling(ctx, key, name, effects);
+        if reply.is_ok() {
+            ctx.replicate_verbatim();
+        }
+    } else {
+        apply::to_open_key(ctx, key, name, effects);
     }
-    state::with(|shell| shell.effects = effects);
     reply
 }
 

@@ -126,6 +126,28 @@ impl Shell {
         }
         answer
     }
+
+    /// A lease may end before the alarm rings: has it set again before the loop goes
+    /// to sleep.
+    pub(super) fn wake_for_deadline(&mut self) {
+        let leases = self.locks.next_deadline();
+        let waits = self.locks.next_wait_deadline();
+        let Some(deadline) = earlier(leases, waits) else {
+            return;
+        };
+        let alarm = self.alarm.as_ref();
+        if !alarm.is_some_and(|alarm| alarm.rings_by(deadline)) {
+            self.attention = Attention::Wanted;
+        }
+    }
+}
+
+/// The earlier of two times, if there is any.
+pub(super) fn earlier(one: Option<BootTime>, other: Option<BootTime>) -> Option<BootTime> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 struct UnderTheServersLock(RefCell<Shell>);

@@ -222,17 +222,13 @@ fn set_alarm(leave: Leave, progress: Progress) {
         );
         let next = match (progress, leave) {
             (Progress::MoreToDo, _) => Some(clock::boot()),
-            (Progress::Finished, Leave::Write) => earlier(leases, waits),
+            (Progress::Finished, Leave::Write) => state::earlier(leases, waits),
             (Progress::Finished, Leave::Wait) => waits,
         };
         if let (Some(alarm), Some(next)) = (&mut shell.alarm, next) {
             alarm.ring_by(next);
         }
     });
-}
-
-fn earlier(one: Option<BootTime>, other: Option<BootTime>) -> Option<BootTime> {
-    one.into_iter().chain(other).min()
 }
 
 /// With each cron: whether something was put off.
