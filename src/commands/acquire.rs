@@ -30,7 +30,7 @@ pub(super) const COMMAND: Command = Command {
     parse,
 };
 
-fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let owner = arguments.owner()?;
     let ttl = arguments.ttl()?;
     let mut block = None;
@@ -63,7 +63,7 @@ fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
 }
 
 /// 0 to ten years; 0 is for ever.
-fn timeout(arguments: &mut Arguments<'_>) -> Result<Block, Error> {
+fn timeout(arguments: &mut Arguments<'_, '_>) -> Result<Block, Error> {
     match arguments.timeout_ms()? {
         0 => Ok(Block::Forever),
         ms => match crate::lock::Ttl::from_ms(ms) {

@@ -8,15 +8,15 @@ use crate::lock::{Delay, Token, Tolerance, Ttl, WallTime, OWNER_BYTES_MOST};
 
 /// The words of a call, read from the front.
 #[derive(Debug)]
-pub struct Arguments<'a> {
-    words: &'a [&'a [u8]],
+pub struct Arguments<'list, 'a> {
+    words: &'list [&'a [u8]],
     ttl_most: Ttl,
 }
 
-impl<'a> Arguments<'a> {
+impl<'list, 'a> Arguments<'list, 'a> {
     /// The words behind the command's name and key. `ttl_most` is the longest
     /// lease that a client may ask for.
-    pub fn new(words: &'a [&'a [u8]], ttl_most: Ttl) -> Self {
+    pub fn new(words: &'list [&'a [u8]], ttl_most: Ttl) -> Self {
         Self { words, ttl_most }
     }
 

@@ -74,7 +74,7 @@ pub(super) const CEILING_COMMAND: Command = Command {
     parse: parse_ceiling,
 };
 
-fn parse_grant<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+fn parse_grant<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let owner = arguments.owner()?;
     let token = arguments.token()?;
     let left_ms = arguments.integer()?;
@@ -95,7 +95,7 @@ fn parse_grant<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> 
     }
 }
 
-fn parse_end<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+fn parse_end<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let request = Request::End {
         owner: arguments.owner()?,
         token: arguments.token()?,
@@ -104,7 +104,7 @@ fn parse_end<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
     Ok(request)
 }
 
-fn parse_ceiling<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+fn parse_ceiling<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let ceiling = arguments.token()?;
     let ttl_most = arguments.ttl_of_effect()?.ok_or(Error::NotAnInteger)?;
     let since = arguments.wall_time()?;

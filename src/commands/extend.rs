@@ -25,7 +25,7 @@ pub(super) const COMMAND: Command = Command {
     parse,
 };
 
-fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let owner = arguments.owner()?;
     let ttl = arguments.ttl()?;
     let option = match arguments.option() {

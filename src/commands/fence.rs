@@ -14,7 +14,7 @@ pub(super) const COMMAND: Command = Command {
     parse,
 };
 
-fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let token = if arguments.end().is_ok() {
         None
     } else {

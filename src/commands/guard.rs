@@ -25,7 +25,7 @@ pub(super) const COMMAND: Command = Command {
 };
 
 /// Only the token; the words behind it are the server's to read.
-fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let token = arguments.token()?;
     Ok(Request::Guard { token })
 }

@@ -45,7 +45,7 @@ pub struct Command {
     /// The words behind the name.
     pub syntax: &'static [syntax::Argument],
     /// Reads the words behind the key, or behind the name if it has none.
-    pub parse: for<'a> fn(&mut Arguments<'a>) -> Result<Request<'a>, Error>,
+    pub parse: for<'a> fn(&mut Arguments<'_, 'a>) -> Result<Request<'a>, Error>,
 }
 
 /// Who may send a command, and what it does to its key.

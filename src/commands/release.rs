@@ -18,7 +18,7 @@ pub(super) const COMMAND: Command = Command {
     parse,
 };
 
-fn parse<'a>(arguments: &mut Arguments<'a>) -> Result<Request<'a>, Error> {
+fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let owner = arguments.owner()?;
     let token = match arguments.option() {
         None => None,

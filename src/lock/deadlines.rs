@@ -67,13 +67,19 @@ impl DeadlineQueue {
     /// Queues `slot` at `deadline`, or moves it there.
     pub fn set(&mut self, slot: u32, deadline: BootTime, places: &mut impl Places) {
         let entry = Entry { deadline, slot };
-        let Some(place) = places.place(slot) else {
-            // Nothing is below the end.
-            let place = self.push(entry);
-            let place = self.raise(place, entry, places);
-            return self.write(place, entry, places);
-        };
-        self.settle(place, entry, places);
+        match places.place(slot) {
+            Some(place) => self.settle(place, entry, places),
+            None => self.add(slot, deadline, places),
+        }
+    }
+
+    /// Queues `slot`, which has no entry, at `deadline`.
+    pub fn add(&mut self, slot: u32, deadline: BootTime, places: &mut impl Places) {
+        let entry = Entry { deadline, slot };
+        // It comes last, where nothing is below it.
+        let place = self.push(entry);
+        let place = self.raise(place, entry, places);
+        self.write(place, entry, places);
     }
 
     /// Takes `slot` out of the queue, if it is in.

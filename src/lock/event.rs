@@ -1,11 +1,11 @@
 //! What can happen to the locks, and what the caller is told.
 
-use super::holders::Tolerance;
 use super::line::TicketId;
 use super::slots::Slot;
 use super::table::{ClientId, LockId};
 use super::time::{BootTime, Delay, Ttl, WallTime};
 use super::token::{Cover, StoredCounter, Token};
+use super::tolerance::Tolerance;
 
 /// A key, and what the keyspace holds under it.
 #[derive(Clone, Copy, Debug)]

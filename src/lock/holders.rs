@@ -23,50 +23,9 @@ use super::bytes::ShortBytes;
 use super::table::ClientId;
 use super::time::{BootTime, Delay, Ttl};
 use super::token::Token;
+use super::tolerance::Tolerance;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How many holders a request tolerates, itself included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Tolerance(u32);
-
-impl Tolerance {
-    /// Nobody beside itself.
-    pub const ALONE: Self = Self(1);
-    /// Any number.
-    pub const ANY: Self = Self(u32::MAX);
-    /// The most that `LIMIT` may say.
-    pub const LIMIT_MOST: u32 = 1_024;
-
-    /// `None` unless `count` is from 1 to [`Tolerance::LIMIT_MOST`].
-    pub fn limit(count: u64) -> Option<Self> {
-        let count = u32::try_from(count).ok()?;
-        (1..=Self::LIMIT_MOST)
-            .contains(&count)
-            .then_some(Self(count))
-    }
-
-    /// The number that log, replicas and files are given; 0 stands for any.
-    pub fn to_number(self) -> u64 {
-        match self {
-            Self::ANY => 0,
-            Self(count) => u64::from(count),
-        }
-    }
-
-    /// What [`Tolerance::to_number`] gave.
-    pub fn from_number(number: u64) -> Option<Self> {
-        match number {
-            0 => Some(Self::ANY),
-            count => Self::limit(count),
-        }
-    }
-
-    /// Whether so many may hold a lock, itself included.
-    pub(super) fn allows(self, holders: usize) -> bool {
-        self == Self::ANY || holders <= self.0 as usize
-    }
-}
 
 /// Who holds a lock, until when, with which token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,6 +88,14 @@ impl Hold {
     /// Whether it counts as a holder: it is live or cools.
     pub fn counts(&self, now: BootTime) -> bool {
         now < self.over_at()
+    }
+
+    /// When a lock with this hold alone is to be looked at.
+    pub(super) fn next_look(&self) -> BootTime {
+        match self.cooling {
+            CoolingNews::Unsaid => self.deadline,
+            CoolingNews::Said => self.over_at(),
+        }
     }
 
     /// From this moment on it does not count as a holder.
@@ -309,8 +276,7 @@ impl Holders {
     /// which nobody has been told, else when something does.
     pub fn next_look(&self) -> Option<BootTime> {
         match &self.0 {
-            Form::One(hold) if hold.cooling == CoolingNews::Unsaid => Some(hold.deadline),
-            Form::One(hold) => Some(hold.over_at()),
+            Form::One(hold) => Some(hold.next_look()),
             Form::Many(many) => {
                 let over = many.over.values().map(Hold::over_at).next();
                 let over = over.filter(|_| self.has_over());

@@ -6,11 +6,12 @@
 
 use super::effect::{Effect, News};
 use super::event::Place;
-use super::holders::{Hold, Holders, Tolerance};
+use super::holders::{Hold, Holders};
 use super::machine::{Claim, Locks};
 use super::table::{ClientId, Lock, LockId};
 use super::time::{BootTime, Delay, Ttl};
 use super::token::Token;
+use super::tolerance::Tolerance;
 use super::upkeep::KeysOfTheEnded;
 use super::waiting::replies;
 
@@ -21,9 +22,19 @@ impl Locks {
     /// The lock under the key, if its handle is alive, as it is now. Asked before
     /// everything else that depends on time.
     pub(super) fn look(&mut self, now: BootTime, at: Place<'_>) -> Option<LockId> {
+        self.look_at_holders(now, at).map(|(id, _)| id)
+    }
+
+    /// The same, with its holders.
+    pub(super) fn look_at_holders(
+        &mut self,
+        now: BootTime,
+        at: Place<'_>,
+    ) -> Option<(LockId, &Holders)> {
         let id = at.lock?;
-        self.table.get_mut(id)?.holders.look(now);
-        Some(id)
+        let holders = &mut self.table.get_mut(id)?.holders;
+        holders.look(now);
+        Some((id, holders))
     }
 
     /// The live hold of an owner.
@@ -207,8 +218,9 @@ impl Locks {
 
     /// A lock with its first hold.
     pub(super) fn insert(&mut self, at: Place<'_>, hold: Hold) -> LockId {
+        let next_look = hold.next_look();
         let id = self.table.insert(at.db, at.key, hold);
-        self.queue(BootTime::default(), id);
+        self.deadlines.add(id.slot(), next_look, &mut self.table);
         id
     }
 

@@ -1,11 +1,11 @@
 //! Who holds a lock and who waits for it, for those who want to look.
 
 use super::event::Place;
-use super::holders::Tolerance;
 use super::machine::Locks;
 use super::table::ClientId;
 use super::time::BootTime;
 use super::token::Token;
+use super::tolerance::Tolerance;
 
 /// Holders and waiters listed, each, at most.
 pub const LISTED_MOST: usize = 100;

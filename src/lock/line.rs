@@ -17,11 +17,11 @@ mod listing;
 
 use super::bytes::ShortBytes;
 use super::deadlines::{DeadlineQueue, Places};
-use super::holders::Tolerance;
 use super::slab::Slab;
 use super::table::{ClientId, LockId};
 use super::time::{BootTime, Delay, Ttl};
 use super::token::Token;
+use super::tolerance::Tolerance;
 use std::collections::BTreeMap;
 
 /// One blocked connection, as long as it waits for its reply.

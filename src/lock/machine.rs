@@ -7,12 +7,13 @@
 use super::deadlines::DeadlineQueue;
 use super::effect::{Effect, News};
 use super::event::{Answer, Event, Extension, Patience, Place};
-use super::holders::{CoolingNews, Hold, Tolerance};
+use super::holders::{CoolingNews, Hold};
 use super::line::Lines;
 use super::slots::Slot;
 use super::table::{ClientId, Lock, LockId, Table};
 use super::time::{BootTime, Delay, Ttl, WallTime};
 use super::token::{Token, Tokens};
+use super::tolerance::Tolerance;
 use super::upkeep::{KeysOfTheEnded, Reclaim};
 use std::collections::BTreeSet;
 
@@ -146,16 +147,21 @@ impl Locks {
         patience: Patience,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        let found = self.look(now, at);
-        if let Some((id, hold)) = self.live_hold(now, found, claim.owner) {
-            if hold.tolerates != claim.tolerates {
-                return Answer::OtherTolerance;
+        let mut found = None;
+        let mut admits = true;
+        if let Some((id, holders)) = self.look_at_holders(now, at) {
+            if let Some(hold) = holders.live_of(now, claim.owner) {
+                if hold.tolerates != claim.tolerates {
+                    return Answer::OtherTolerance;
+                }
+                let token = hold.token;
+                return self.acquire_again(now, (id, token), claim, effects);
             }
-            let token = hold.token;
-            return self.acquire_again(now, (id, token), claim, effects);
+            found = Some(id);
+            admits = holders.admit(now, claim.tolerates);
         }
         // Somebody was here first, though the lock may be free at this instant.
-        if self.lines.has_line(at.db, at.key) || !self.admits(now, found, claim.tolerates) {
+        if !admits || self.lines.has_line(at.db, at.key) {
             return self.wait(now, at, claim, patience);
         }
         let Some((_, token)) = self.grant(now, (at, found), claim, effects) else {
@@ -268,10 +274,7 @@ impl Locks {
     }
 
     fn fence(&mut self, now: BootTime, at: Place<'_>, token: Option<Token>) -> Answer {
-        let found = self.look(now, at);
-        let holders = found
-            .and_then(|id| self.table.get(id))
-            .map(|lock| &lock.holders);
+        let holders = self.look_at_holders(now, at).map(|(_, holders)| holders);
         match (token, holders) {
             (None, holders) => holders
                 .and_then(|holders| holders.lowest_live(now))

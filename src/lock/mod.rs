@@ -67,17 +67,18 @@ pub mod slots;
 pub mod table;
 pub mod time;
 pub mod token;
+pub mod tolerance;
 mod upkeep;
 mod waiting;
 
 pub use effect::{Effect, News};
 pub use event::{Answer, Event, Extension, Patience, Place};
-pub use holders::Tolerance;
 pub use line::TicketId;
 pub use machine::Locks;
 pub use table::{ClientId, LockId};
 pub use time::{BootTime, Delay, Ttl, WallTime};
 pub use token::Token;
+pub use tolerance::Tolerance;
 
 /// The longest owner, in bytes. The shortest is one byte.
 pub const OWNER_BYTES_MOST: usize = 512;

@@ -16,10 +16,11 @@
 //!
 //! The counter has the same form in both.
 
-use super::holders::{StoredHold, Tolerance};
+use super::holders::StoredHold;
 use super::table::Lock;
 use super::time::{BootTime, Delay, Ttl};
 use super::token::{StoredCounter, Token};
+use super::tolerance::Tolerance;
 use super::OWNER_BYTES_MOST;
 use serde::{Deserialize, Serialize};
 

@@ -151,7 +151,7 @@ impl Table {
         let lock = Lock {
             key: key.into(),
             db,
-            epoch: self.epoch(db),
+            epoch: epoch(&self.epochs, db),
             place: u32::MAX,
             holders: Holders::one(hold),
         };
@@ -215,20 +215,22 @@ impl Table {
 
     /// As [`Table::get`], to be changed.
     pub fn get_mut(&mut self, id: LockId) -> Option<&mut Lock> {
-        self.get(id)?;
         let page = self.pages.get_mut((id.slot / PAGE) as usize)?;
         let PageState::Present(page) = page else {
             return None;
         };
-        match &mut page.slots[(id.slot % PAGE) as usize].content {
-            Content::Taken(lock) => Some(lock),
+        let slot = &mut page.slots[(id.slot % PAGE) as usize];
+        match &mut slot.content {
+            Content::Taken(lock) if slot.generation == id.generation => {
+                (lock.epoch == epoch(&self.epochs, lock.db)).then_some(lock)
+            }
             _ => None,
         }
     }
 
     /// Whether the lock ended with all others of its database.
     pub fn is_ended(&self, lock: &Lock) -> bool {
-        lock.epoch != self.epoch(lock.db)
+        lock.epoch != epoch(&self.epochs, lock.db)
     }
 
     /// Ends the lock and every handle to it. `None` if it is not in the table.
@@ -286,10 +288,6 @@ impl Table {
         }
     }
 
-    fn epoch(&self, db: u32) -> u32 {
-        self.epochs.get(db as usize).copied().unwrap_or(0)
-    }
-
     /// How many slots there are to look at; see [`Table::at`].
     pub fn slots(&self) -> u32 {
         self.pages.len() as u32 * PAGE
@@ -325,6 +323,11 @@ impl Table {
     pub fn pages(&self) -> usize {
         self.pages.len() - self.vacant.len()
     }
+}
+
+/// A database without an entry never had a lock.
+fn epoch(epochs: &[u32], db: u32) -> u32 {
+    epochs.get(db as usize).copied().unwrap_or(0)
 }
 
 impl Page {

@@ -3,11 +3,12 @@
 
 use super::effect::Effect;
 use super::event::{Answer, Place};
-use super::holders::{Hold, Tolerance};
+use super::holders::Hold;
 use super::machine::Locks;
 use super::table::LockId;
 use super::time::{BootTime, Delay};
 use super::token::Token;
+use super::tolerance::Tolerance;
 
 /// When a lock is swept again if nobody could look at it.
 const LOOK_AGAIN: Delay = Delay::short(100);

@@ -15,7 +15,7 @@ use crate::commands::{
     COMMANDS,
 };
 use crate::error::Error;
-use crate::lock::{BootTime, Event, Patience, Place};
+use crate::lock::{BootTime, Event, Patience, Place, Ttl};
 use redis_module::raw;
 use std::ffi::{c_int, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -33,8 +33,11 @@ pub(super) fn log_panics() {
     }));
 }
 
-/// More words than the longest call has.
-const WORDS_MOST: usize = 12;
+/// The longest call has so many words behind the key at most.
+const WORDS_MOST: usize = 10;
+/// So many words stand behind the key if there are no options. To make room for few
+/// costs less than the reading of them.
+const WORDS_MOSTLY: usize = 2;
 
 /// What the server calls for the command `COMMANDS[N]`.
 pub(super) unsafe extern "C" fn command<const N: usize>(
@@ -81,28 +84,37 @@ fn run<'call>(
     names: &[Name<'call>],
 ) -> Result<Reply, Error> {
     check_arity(command, names.len())?;
-    // A call of more words is longer than any syntax.
-    if names.len() > WORDS_MOST {
-        return Err(Error::Syntax);
-    }
     let (key, behind_key) = match (command.kind, names) {
         (Kind::KeylessEffect | Kind::Help, [_, rest @ ..]) => (None, rest),
         (_, [_, key, rest @ ..]) => (Some(*key), rest),
         _ => return Err(Error::Syntax),
     };
-    let mut words = [&[][..]; WORDS_MOST];
-    for (word, name) in words.iter_mut().zip(behind_key) {
-        *word = name.bytes();
-    }
     let (ttl_most, role) = state::with(|shell| (shell.ttl_most, shell.role));
-    let mut arguments = Arguments::new(&words[..behind_key.len()], ttl_most);
-    let request = (command.parse)(&mut arguments)?;
+    let request = match behind_key.len() {
+        few if few <= WORDS_MOSTLY => parse::<WORDS_MOSTLY>(command, behind_key, ttl_most),
+        many if many <= WORDS_MOST => parse::<WORDS_MOST>(command, behind_key, ttl_most),
+        // Longer than any syntax.
+        _ => Err(Error::Syntax),
+    }?;
     check_sender(ctx, command.kind, role)?;
     match key {
         Some(name) => run_on_key(ctx, command.kind, name, request),
         None if command.kind == Kind::Help => Ok(Reply::Lines(&help::LINES)),
         None => run_without_key(ctx, request),
     }
+}
+
+/// Reads `names`, which are up to `MOST`.
+fn parse<'call, const MOST: usize>(
+    command: &'static Command,
+    names: &[Name<'call>],
+    ttl_most: Ttl,
+) -> Result<Request<'call>, Error> {
+    let mut words = [&[][..]; MOST];
+    for (word, name) in words.iter_mut().zip(names) {
+        *word = name.bytes();
+    }
+    (command.parse)(&mut Arguments::new(&words[..names.len()], ttl_most))
 }
 
 fn check_arity(command: &'static Command, count: usize) -> Result<(), Error> {
