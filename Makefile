@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -112,6 +112,11 @@ bench-contention: build ## Many clients, one lock: ours beside lists, pub/sub an
 bench-commands: build ## What GUARD and FENCE cost beside bare commands (2 min)
 	@cargo build --release --locked -p redis-lock-bench
 	.ci/with-server $(MODULE) target/release/commands $(ARGS)
+
+bench-instructions: build ## Count the instructions of each command, under callgrind (2 min)
+	@.ci/setup valgrind
+	cargo build --release --locked -p redis-lock-bench
+	target/release/instructions --module $(MODULE) $(ARGS)
 
 verify: fmt-check lint test doc test-the-tests ## What CI runs; writes nothing but target/
 
