@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench-contention bench-commands bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -105,13 +105,13 @@ SHORT := waiting/vanishing:: waiting/pipelines:: waiting/session:: commands/bad_
 test-valgrind-short: ## A part of it, in minutes
 	@$(MAKE) --no-print-directory test-valgrind TESTS="$(SHORT)"
 
+bench: build ## Each command beside what people use instead, on every server there is (15 min)
+	@cargo build --release --locked -p redis-lock-bench
+	target/release/throughput --module $(MODULE) $(ARGS)
+
 bench-contention: build ## Many clients, one lock: ours beside lists, pub/sub and back-off (10 min)
 	@cargo build --release --locked -p redis-lock-bench
 	.ci/with-server $(MODULE) target/release/contention $(ARGS)
-
-bench-commands: build ## What GUARD and FENCE cost beside bare commands (2 min)
-	@cargo build --release --locked -p redis-lock-bench
-	.ci/with-server $(MODULE) target/release/commands $(ARGS)
 
 bench-instructions: build ## Count the instructions of each command, under callgrind (2 min)
 	@.ci/setup valgrind

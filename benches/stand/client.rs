@@ -47,20 +47,20 @@ impl Client {
                     template.pack(number, &mut packed);
                 }
             }
-            self.exchange(&packed, templates, end - next)?;
+            self.send(&packed)?;
+            self.receive(templates, end - next)?;
             next = end;
         }
         Ok(())
     }
 
-    /// Sends what was packed, and reads the replies to `times` the templates.
-    pub fn exchange(
-        &mut self,
-        packed: &[u8],
-        templates: &[Template],
-        times: u64,
-    ) -> Result<(), Failure> {
-        self.replies.get_mut().write_all(packed)?;
+    /// Sends what was packed.
+    pub fn send(&mut self, packed: &[u8]) -> Result<(), Failure> {
+        Ok(self.replies.get_mut().write_all(packed)?)
+    }
+
+    /// Reads the replies to `times` the templates, and looks at each.
+    pub fn receive(&mut self, templates: &[Template], times: u64) -> Result<(), Failure> {
         for _ in 0..times {
             for template in templates {
                 self.reply()?;
@@ -81,7 +81,7 @@ impl Client {
         for word in words {
             packed += &format!("${}\r\n{word}\r\n", word.len());
         }
-        self.replies.get_mut().write_all(packed.as_bytes())?;
+        self.send(packed.as_bytes())?;
         let text = self.reply()?;
         if self.line.starts_with(['-', '!']) {
             return Err(format!("{}: {}", words.join(" "), self.line).into());

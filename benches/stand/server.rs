@@ -198,12 +198,21 @@ fn version(info: &str) -> String {
     }
 }
 
-/// A server to measure: the name of its file, and where it is or how to get it.
+/// A server to measure.
 pub struct Candidate {
     /// As `--servers` names it.
     pub name: String,
     /// The program.
     pub program: PathBuf,
+}
+
+impl Candidate {
+    /// Whether there is such a program.
+    pub fn is_there(&self) -> bool {
+        let mut command = Command::new(&self.program);
+        let asked = command.arg("--version").stdout(Stdio::null()).status();
+        asked.is_ok_and(|status| status.success())
+    }
 }
 
 /// The server that is installed (or REDIS_SERVER), and the newer ones that
