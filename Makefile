@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -117,6 +117,10 @@ bench-instructions: build ## Count the instructions of each command, under callg
 	@.ci/setup valgrind
 	cargo build --release --locked -p redis-lock-bench
 	target/release/instructions --module $(MODULE) $(ARGS)
+
+bench-scale: build ## A million locks: speed, memory, files, stalls (10 min; ARGS="--only memory")
+	@cargo build --release --locked -p redis-lock-bench
+	target/release/scale $(MODULE) --servers "$$REDIS_SERVER,target/servers/redis-8,target/servers/valkey-9" $(ARGS)
 
 verify: fmt-check lint test doc test-the-tests ## What CI runs; writes nothing but target/
 
