@@ -15,17 +15,14 @@
 //! deadline. Which of these a hold is depends on the time alone; nobody has to
 //! come by for it to change.
 //!
-//! A single hold is kept in place. Many are kept in ordered maps, so that with a
-//! thousand of them each question costs O(log n); [`Holders::look`] moves those
-//! whose time has come, before anything is asked.
+//! A single hold is kept in place; [`Many`] keeps several.
 
 use super::bytes::ShortBytes;
+use super::many::Many;
 use super::table::ClientId;
 use super::time::{BootTime, Delay, Ttl};
 use super::token::Token;
 use super::tolerance::Tolerance;
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Who holds a lock, until when, with which token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +75,11 @@ impl Hold {
     /// Whether it cools, and nobody was told so.
     fn cools_unsaid(&self, now: BootTime) -> bool {
         self.cooling == CoolingNews::Unsaid && self.counts(now) && !self.is_live(now)
+    }
+
+    /// Whether it cools when its lease runs out.
+    pub(super) fn will_cool(&self) -> bool {
+        self.delay != Delay::NONE
     }
 
     /// Whether the lease still runs.
@@ -150,82 +152,57 @@ enum Form {
     Many(Box<Many>),
 }
 
-#[derive(Debug, Default)]
-struct Many {
-    live: BTreeMap<Token, Hold>,
-    cooling: BTreeMap<Token, Hold>,
-    /// Nobody has been told yet that these cool.
-    cooling_unsaid: BTreeSet<Token>,
-    /// Nobody has been told yet that these are over.
-    over: BTreeMap<Token, Hold>,
-    /// The live hold of each owner.
-    by_owner: BTreeMap<Named, Token>,
-    /// The same for those that cool, of which an owner may have several.
-    cooling_by_owner: BTreeSet<(ShortBytes, Token)>,
-    /// When each that is live or cooling goes a stage further.
-    ends: BTreeSet<(BootTime, Token)>,
-    /// How many that are live or cooling tolerate how many.
-    tolerances: BTreeMap<Tolerance, usize>,
-}
-
-/// An owner's name behind a digest of it, which mostly decides a comparison. That
-/// names may be found that have the same is no harm: then they are compared.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Named(u64, ShortBytes);
-
-impl Named {
-    fn new(owner: &[u8]) -> Self {
-        let mut digest = owner.len() as u64;
-        for chunk in owner.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            digest = (digest.rotate_left(5) ^ u64::from_le_bytes(word))
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        }
-        Self(digest, owner.into())
-    }
-}
-
 impl Holders {
     /// One holder.
     pub fn one(hold: Hold) -> Self {
         Self(Form::One(hold))
     }
 
-    /// It is this late now. Asked before everything else that depends on time.
-    pub fn look(&mut self, now: BootTime) {
-        if let Form::Many(many) = &mut self.0 {
-            many.look(now);
+    /// It is this late now: a portion of those whose time has come are moved; how
+    /// many. Whatever is asked, those that were not are answered for as if they were.
+    pub fn look(&mut self, now: BootTime) -> usize {
+        match &mut self.0 {
+            Form::One(_) => 0,
+            Form::Many(many) => many.look(now),
         }
+    }
+
+    /// Whether [`Holders::look`] has more to move.
+    pub fn is_behind(&self, now: BootTime) -> bool {
+        matches!(&self.0, Form::Many(many) if many.is_behind(now))
     }
 
     /// How many count as holders, live or cooling.
     pub fn count(&self, now: BootTime) -> usize {
+        self.count_to(now, usize::MAX)
+    }
+
+    /// The same, but counted no further than `most`.
+    pub fn count_to(&self, now: BootTime, most: usize) -> usize {
         match &self.0 {
-            Form::One(hold) => usize::from(hold.counts(now)),
-            Form::Many(many) => many.live.len() + many.cooling.len(),
+            Form::One(hold) => most.min(usize::from(hold.counts(now))),
+            Form::Many(many) => many.count_to(now, most),
         }
     }
 
     /// Whether one more may join them who tolerates so many.
     pub fn admit(&self, now: BootTime, newcomer: Tolerance) -> bool {
-        let with_it = self.count(now) + 1;
         let least = match &self.0 {
             Form::One(hold) if hold.counts(now) => hold.tolerates,
             Form::One(_) => newcomer,
-            Form::Many(many) => {
-                let least = many.tolerances.first_key_value();
-                least.map_or(newcomer, |(tolerance, _)| *tolerance)
-            }
+            Form::Many(many) => many.least_tolerance(now).unwrap_or(newcomer),
         };
-        least.min(newcomer).allows(with_it)
+        match least.min(newcomer) {
+            Tolerance::ANY => true,
+            least => least.allows(self.count_to(now, least.0 as usize) + 1),
+        }
     }
 
     /// The live hold of an owner.
     pub fn live_of(&self, now: BootTime, owner: &[u8]) -> Option<&Hold> {
         match &self.0 {
             Form::One(hold) => Some(hold).filter(|it| it.is_live(now) && *it.owner == *owner),
-            Form::Many(many) => many.live.get(many.by_owner.get(&Named::new(owner))?),
+            Form::Many(many) => many.of_owner(owner).filter(|hold| hold.is_live(now)),
         }
     }
 
@@ -236,12 +213,7 @@ impl Holders {
                 let cools = hold.counts(now) && !hold.is_live(now) && *hold.owner == *owner;
                 cools.then_some(hold.token).into_iter().collect()
             }
-            Form::Many(many) => {
-                let from = (ShortBytes::from(owner), Token::FIRST);
-                let of_owner = many.cooling_by_owner.range(from..);
-                let of_owner = of_owner.take_while(|(name, _)| **name == *owner);
-                of_owner.map(|(_, token)| *token).collect()
-            }
+            Form::Many(many) => many.cooling_of(now, owner),
         }
     }
 
@@ -249,10 +221,7 @@ impl Holders {
     pub fn with_token(&self, token: Token) -> Option<&Hold> {
         match &self.0 {
             Form::One(hold) => Some(hold).filter(|it| it.token == token),
-            Form::Many(many) => {
-                let counted = many.live.get(&token).or_else(|| many.cooling.get(&token));
-                counted.or_else(|| many.over.get(&token))
-            }
+            Form::Many(many) => many.with_token(token),
         }
     }
 
@@ -260,7 +229,7 @@ impl Holders {
     pub fn live_with(&self, now: BootTime, token: Token) -> Option<&Hold> {
         match &self.0 {
             Form::One(hold) => Some(hold).filter(|it| it.is_live(now) && it.token == token),
-            Form::Many(many) => many.live.get(&token),
+            Form::Many(many) => many.with_token(token).filter(|it| it.is_live(now)),
         }
     }
 
@@ -268,7 +237,7 @@ impl Holders {
     pub fn lowest_live(&self, now: BootTime) -> Option<Token> {
         match &self.0 {
             Form::One(hold) => hold.is_live(now).then_some(hold.token),
-            Form::Many(many) => many.live.keys().next().copied(),
+            Form::Many(many) => many.lowest_live(now),
         }
     }
 
@@ -277,14 +246,7 @@ impl Holders {
     pub fn next_look(&self) -> Option<BootTime> {
         match &self.0 {
             Form::One(hold) => Some(hold.next_look()),
-            Form::Many(many) => {
-                let over = many.over.values().map(Hold::over_at).next();
-                let over = over.filter(|_| self.has_over());
-                let unsaid = many.cooling_unsaid.first();
-                let unsaid = unsaid.and_then(|token| many.cooling.get(token));
-                let times = [over, unsaid.map(|hold| hold.deadline), self.next_end()];
-                times.into_iter().flatten().min()
-            }
+            Form::Many(many) => many.next_look(),
         }
     }
 
@@ -292,7 +254,7 @@ impl Holders {
     pub fn next_end(&self) -> Option<BootTime> {
         match &self.0 {
             Form::One(hold) => Some(hold.over_at()),
-            Form::Many(many) => many.ends.first().map(|(end, _)| *end),
+            Form::Many(many) => many.next_end(),
         }
     }
 
@@ -303,11 +265,8 @@ impl Holders {
             Form::One(hold) => (Some(hold), None),
             Form::Many(many) => (None, Some(many)),
         };
-        let many = many.into_iter().flat_map(|many| {
-            let counted = many.live.values().chain(many.cooling.values());
-            counted.chain(many.over.values())
-        });
-        one.into_iter().chain(many)
+        one.into_iter()
+            .chain(many.into_iter().flat_map(|many| many.iter()))
     }
 
     /// Adds a hold, in the place of the one with this token if there is one, which
@@ -354,34 +313,30 @@ impl Holders {
     pub fn take(&mut self, token: Token) -> Option<Hold> {
         match &mut self.0 {
             Form::One(_) => None,
-            Form::Many(many) => {
-                let is_last = many.live.len() + many.cooling.len() + many.over.len() == 1;
-                (!is_last).then(|| many.take(token)).flatten()
-            }
+            Form::Many(many) if many.len() == 1 => None,
+            Form::Many(many) => many.take(token),
         }
     }
 
-    /// Takes those that are over and of which nobody has been told; none, if there
-    /// are no others: then the lock must go.
+    /// Takes a portion of those that are over and of which nobody has been told;
+    /// none, if there are no others: then the lock must go.
     pub fn take_over(&mut self) -> Vec<Hold> {
         match &mut self.0 {
-            Form::Many(many) if !many.ends.is_empty() => {
-                std::mem::take(&mut many.over).into_values().collect()
-            }
-            _ => Vec::new(),
+            Form::One(_) => Vec::new(),
+            Form::Many(many) => many.take_over(),
         }
     }
 
     /// Whether [`Holders::take_over`] has something to take.
     pub fn has_over(&self) -> bool {
-        matches!(&self.0, Form::Many(many) if !many.ends.is_empty() && !many.over.is_empty())
+        matches!(&self.0, Form::Many(many) if many.has_over())
     }
 
     /// Whether something changed by itself of which nobody has been told.
     pub fn has_news(&self, now: BootTime) -> bool {
         match &self.0 {
             Form::One(hold) => hold.cools_unsaid(now),
-            Form::Many(many) => self.has_over() || !many.cooling_unsaid.is_empty(),
+            Form::Many(many) => many.has_news(),
         }
     }
 
@@ -394,15 +349,7 @@ impl Holders {
                 vec![hold.token]
             }
             Form::One(_) => Vec::new(),
-            Form::Many(many) => {
-                let tokens = std::mem::take(&mut many.cooling_unsaid);
-                for token in &tokens {
-                    if let Some(hold) = many.cooling.get_mut(token) {
-                        hold.cooling = CoolingNews::Said;
-                    }
-                }
-                tokens.into_iter().collect()
-            }
+            Form::Many(many) => many.take_cooling(),
         }
     }
 
@@ -418,144 +365,17 @@ impl Holders {
 
     /// Bytes on the heap, beyond the size of this.
     pub fn heap_bytes(&self) -> usize {
-        let strings = self
-            .iter()
-            .map(|hold| hold.owner.heap_bytes())
-            .sum::<usize>();
         match &self.0 {
-            Form::One(_) => strings,
-            Form::Many(many) => {
-                let holds = many.live.len() + many.cooling.len();
-                let each = size_of::<Hold>() + 2 * size_of::<(BootTime, Token)>();
-                let owners = many.by_owner.len() * size_of::<(Named, Token)>();
-                let over = many.over.len() * size_of::<Hold>();
-                size_of::<Many>() + holds * each + owners + over + 2 * strings
-            }
+            Form::One(hold) => hold.owner.heap_bytes(),
+            Form::Many(many) => many.heap_bytes(),
         }
     }
-}
 
-impl Holders {
     /// The name of an invariant that does not hold, if there is one; for tests.
     pub fn broken_invariant(&self) -> Option<&'static str> {
-        let Form::Many(many) = &self.0 else {
-            return None;
-        };
-        let counted = || many.live.values().chain(many.cooling.values());
-        let is_listed = |hold: &Hold| match many.live.contains_key(&hold.token) {
-            true => {
-                many.by_owner.get(&Named::new(&hold.owner)) == Some(&hold.token)
-                    && many.ends.contains(&(hold.deadline, hold.token))
-            }
-            false => {
-                let owner = (hold.owner.clone(), hold.token);
-                let is_unsaid = hold.cooling == CoolingNews::Unsaid;
-                many.cooling_by_owner.contains(&owner)
-                    && many.cooling_unsaid.contains(&hold.token) == is_unsaid
-                    && many.ends.contains(&(hold.over_at(), hold.token))
-            }
-        };
-        let tolerated =
-            |tolerance: Tolerance| counted().filter(|hold| hold.tolerates == tolerance).count();
-        let holds = counted().count();
-        let agrees = counted().all(is_listed)
-            && many.ends.len() == holds
-            && many.by_owner.len() == many.live.len()
-            && many.cooling_by_owner.len() == many.cooling.len()
-            && many.cooling_unsaid.len() <= many.cooling.len()
-            && many.tolerances.values().sum::<usize>() == holds
-            && many
-                .tolerances
-                .iter()
-                .all(|(of, count)| tolerated(*of) == *count);
-        if !agrees {
-            return Some("holders-agree");
+        match &self.0 {
+            Form::One(_) => None,
+            Form::Many(many) => many.broken_invariant(),
         }
-        let is_kept = counted().all(|hold| hold.tolerates.allows(holds));
-        (!is_kept).then_some("tolerances-kept")
-    }
-}
-
-impl Many {
-    /// Moves on those whose time has come.
-    fn look(&mut self, now: BootTime) {
-        while let Some(&(end, token)) = self.ends.first() {
-            if end > now {
-                break;
-            }
-            if let Some(hold) = self.take(token) {
-                self.add(now, hold);
-            }
-        }
-    }
-
-    /// Puts a hold where it belongs. What is not live stays away from `by_owner`, in
-    /// which its owner may have another that is.
-    fn add(&mut self, now: BootTime, hold: Hold) {
-        if !hold.counts(now) {
-            self.over.insert(hold.token, hold);
-            return;
-        }
-        *self.tolerances.entry(hold.tolerates).or_default() += 1;
-        if hold.is_live(now) {
-            self.by_owner.insert(Named::new(&hold.owner), hold.token);
-            self.ends.insert((hold.deadline, hold.token));
-            self.live.insert(hold.token, hold);
-        } else {
-            let of_owner = (hold.owner.clone(), hold.token);
-            self.cooling_by_owner.insert(of_owner);
-            if hold.cooling == CoolingNews::Unsaid {
-                self.cooling_unsaid.insert(hold.token);
-            }
-            self.ends.insert((hold.over_at(), hold.token));
-            self.cooling.insert(hold.token, hold);
-        }
-    }
-
-    fn change(&mut self, now: BootTime, token: Token, change: impl FnOnce(&mut Hold)) {
-        self.look(now);
-        if let Some(hold) = self.live.get_mut(&token) {
-            // As a rule it stays where it is.
-            let mut changed = hold.clone();
-            change(&mut changed);
-            if !changed.is_live(now) {
-                self.take(token);
-                return self.add(now, changed);
-            }
-            if hold.deadline != changed.deadline {
-                self.ends.remove(&(hold.deadline, token));
-                self.ends.insert((changed.deadline, token));
-            }
-            *hold = changed;
-        } else if let Some(mut hold) = self.take(token) {
-            change(&mut hold);
-            self.add(now, hold);
-        }
-    }
-
-    fn take(&mut self, token: Token) -> Option<Hold> {
-        let hold = if let Some(hold) = self.live.remove(&token) {
-            if let Entry::Occupied(of_owner) = self.by_owner.entry(Named::new(&hold.owner)) {
-                if *of_owner.get() == token {
-                    of_owner.remove();
-                }
-            }
-            self.ends.remove(&(hold.deadline, token));
-            hold
-        } else if let Some(hold) = self.cooling.remove(&token) {
-            self.cooling_by_owner.remove(&(hold.owner.clone(), token));
-            self.cooling_unsaid.remove(&token);
-            self.ends.remove(&(hold.over_at(), token));
-            hold
-        } else {
-            return self.over.remove(&token);
-        };
-        if let Some(count) = self.tolerances.get_mut(&hold.tolerates) {
-            *count -= 1;
-            if *count == 0 {
-                self.tolerances.remove(&hold.tolerates);
-            }
-        }
-        Some(hold)
     }
 }

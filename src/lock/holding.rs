@@ -66,7 +66,9 @@ impl Locks {
         let (token, cover) = self.tokens.issue(claim.ttl)?;
         let until = (token, now.after(claim.ttl));
         let hold = Hold::unbound(claim.owner, until, claim.tolerates, claim.delay);
-        let joined = found.filter(|&id| self.count(now, id) > 0);
+        let joined = found.filter(|&id| self.is_held(now, id));
+        // Of a crowd whose time is over those that are left go in portions.
+        let joined = joined.or_else(|| found.filter(|&id| self.is_behind(now, id)));
         let id = match joined {
             Some(id) => {
                 self.announce(now, id, effects);
@@ -148,7 +150,7 @@ impl Locks {
         tokens: &[Token],
         effects: &mut Vec<Effect>,
     ) {
-        let is_last = self.count(now, id) == tokens.len();
+        let is_last = self.count_to(now, id, tokens.len() + 1) == tokens.len();
         if is_last && !self.lines.has_line(at.db, at.key) {
             return self.end(id, effects);
         }
@@ -179,7 +181,7 @@ impl Locks {
         self.announce(now, id, effects);
         self.let_in(now, (at, Some(id)), effects, &mut told);
         let is_there = self.table.get(id).is_some();
-        if is_there && self.count(now, id) == 0 {
+        if is_there && !self.is_held(now, id) && !self.is_behind(now, id) {
             // Nobody was let in, or there are no tokens left.
             self.end(id, effects);
         } else if effects.len() > before {
@@ -211,9 +213,21 @@ impl Locks {
         self.queue(now, id);
     }
 
-    /// How many hold the lock.
-    pub(super) fn count(&self, now: BootTime, id: LockId) -> usize {
-        self.table.get(id).map_or(0, |lock| lock.holders.count(now))
+    /// How many hold the lock, counted no further than `most`.
+    fn count_to(&self, now: BootTime, id: LockId, most: usize) -> usize {
+        let lock = self.table.get(id);
+        lock.map_or(0, |lock| lock.holders.count_to(now, most))
+    }
+
+    /// Whether anybody holds the lock.
+    fn is_held(&self, now: BootTime, id: LockId) -> bool {
+        self.count_to(now, id, 1) > 0
+    }
+
+    /// Whether there are holds in it that ended and were not looked at yet.
+    fn is_behind(&self, now: BootTime, id: LockId) -> bool {
+        let lock = self.table.get(id);
+        lock.is_some_and(|lock| lock.holders.is_behind(now))
     }
 
     /// A lock with its first hold.

@@ -20,6 +20,7 @@
 //! | [`token`]    | fencing tokens: term, ceiling, caps |
 //! | [`holders`]  | who holds a lock, and whether one more may join them |
 //! | `holding`    | the part of `step` in which holds begin, change and end |
+//! | `many`       | the same where they are many |
 //! | [`table`]    | the locks, behind handles that die with their lock |
 //! | [`mod@line`] | who waits for which key, in which order |
 //! | `waiting`    | the part of `step` in which somebody waits |
@@ -61,6 +62,7 @@ pub mod info;
 pub mod invariants;
 pub mod line;
 pub mod machine;
+mod many;
 pub mod record;
 pub mod slab;
 pub mod slots;

@@ -5,6 +5,7 @@ use super::effect::Effect;
 use super::event::{Answer, Place};
 use super::holders::Hold;
 use super::machine::Locks;
+use super::many::LOOK_MOST;
 use super::table::LockId;
 use super::time::{BootTime, Delay};
 use super::token::Token;
@@ -47,13 +48,18 @@ impl Locks {
         most: usize,
         effects: &mut Vec<Effect>,
     ) -> Answer {
+        let mut moved = 0;
         for _ in 0..most {
             match self.deadlines.first() {
                 Some((deadline, slot)) if deadline <= now => {
                     let Some((id, _)) = self.table.at(slot) else {
                         unreachable!("the queue holds deadlines of locks in the table");
                     };
-                    self.sweep_lock(now, id, effects);
+                    moved += self.sweep_lock(now, id, effects);
+                    // A lock that is not finished is still the first in the queue.
+                    if moved >= LOOK_MOST {
+                        break;
+                    }
                 }
                 _ => break,
             }
@@ -61,14 +67,16 @@ impl Locks {
         Answer::Yes
     }
 
-    /// Something in the lock changed by itself.
-    fn sweep_lock(&mut self, now: BootTime, id: LockId, effects: &mut Vec<Effect>) {
+    /// Something in the lock changed by itself. How many of its many holds did.
+    fn sweep_lock(&mut self, now: BootTime, id: LockId, effects: &mut Vec<Effect>) -> usize {
         let Some(lock) = self.table.get_mut(id) else {
-            return self.end(id, effects);
+            self.end(id, effects);
+            return 0;
         };
-        lock.holders.look(now);
-        if lock.holders.count(now) == 0 {
-            return self.end(id, effects);
+        let moved = lock.holders.look(now);
+        if !lock.holders.is_behind(now) && lock.holders.count(now) == 0 {
+            self.end(id, effects);
+            return moved;
         }
         let has_news = lock.holders.has_news(now);
         if has_news {
@@ -83,6 +91,7 @@ impl Locks {
             end = end.min(now.after_delay(LOOK_AGAIN));
         }
         self.deadlines.set(id.slot(), end, &mut self.table);
+        moved
     }
 
     pub(super) fn apply_grant(

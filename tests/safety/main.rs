@@ -66,6 +66,7 @@ mod tokens;
 mod cooling;
 mod cooling_heard;
 mod costs;
+mod crowds;
 mod partings;
 mod together;
 
