@@ -1,6 +1,8 @@
 //! A server of the benchmark's own: on a free port of this machine, with the module,
 //! in a directory that goes with it. Ended by its handle when it is dropped.
 
+#![allow(clippy::disallowed_methods, reason = "it waits for a server")]
+
 use crate::Failure;
 use nix::time::ClockId;
 use nix::unistd::Pid;
