@@ -194,7 +194,7 @@ impl Holders {
         };
         match least.min(newcomer) {
             Tolerance::ANY => true,
-            least => least.allows(self.count_to(now, least.0 as usize) + 1),
+            least => least.allows(self.count_to(now, least.most()) + 1),
         }
     }
 

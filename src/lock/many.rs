@@ -7,9 +7,10 @@
 //! and whoever asks is answered by the time, not by the map.
 
 use super::bytes::ShortBytes;
-use super::holders::{CoolingNews, Hold, Tolerance};
+use super::holders::{CoolingNews, Hold};
 use super::time::BootTime;
 use super::token::Token;
+use super::tolerance::Tolerance;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 

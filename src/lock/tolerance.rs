@@ -38,6 +38,11 @@ impl Tolerance {
 
     /// Whether so many may hold a lock, itself included.
     pub(super) fn allows(self, holders: usize) -> bool {
-        self == Self::ANY || holders <= self.0 as usize
+        self == Self::ANY || holders <= self.most()
+    }
+
+    /// No more than so many hold a lock of which one tolerates this.
+    pub(super) fn most(self) -> usize {
+        self.0 as usize
     }
 }
