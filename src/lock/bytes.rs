@@ -30,6 +30,15 @@ impl ShortBytes {
     }
 }
 
+impl Default for ShortBytes {
+    fn default() -> Self {
+        Self(Form::Inline {
+            length: 0,
+            bytes: [0; INLINE_MOST],
+        })
+    }
+}
+
 impl From<&[u8]> for ShortBytes {
     fn from(source: &[u8]) -> Self {
         if source.len() > INLINE_MOST {

@@ -7,7 +7,8 @@
 //! one cache line (D. B. Johnson, "Priority queues with update and finding
 //! minimum spanning trees", 1975).
 //!
-//! Entries live in pages, so that growing never copies the queue.
+//! Entries live in pages, so that growing never copies the queue. The first place is
+//! put where the children of each entry are neighbours within one page.
 
 use super::time::BootTime;
 
@@ -19,14 +20,32 @@ pub trait Places {
     fn set_place(&mut self, slot: u32, place: Option<u32>);
 }
 
+/// Packed: a million of them are to be small.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, packed(4))]
 struct Entry {
     deadline: BootTime,
     slot: u32,
 }
 
+impl Entry {
+    /// A copy: what is packed cannot be borrowed.
+    fn ends(&self) -> BootTime {
+        self.deadline
+    }
+}
+
 const CHILDREN: u32 = 4;
 const PAGE: usize = 4_096;
+/// The children of place `p` are at `4p + 1` to `4p + 4`. With the first place so far
+/// from the start of its page, they begin at a multiple of four.
+const START: usize = 3;
+
+/// The page of a place, and where in the page it is.
+fn index(place: u32) -> (usize, usize) {
+    let index = place as usize + START;
+    (index / PAGE, index % PAGE)
+}
 
 /// The queue.
 #[derive(Debug, Default)]
@@ -99,7 +118,7 @@ impl DeadlineQueue {
     fn settle(&mut self, place: u32, entry: Entry, places: &mut impl Places) {
         let mut place = self.raise(place, entry, places);
         while let Some((child, least)) = self.least_child(place) {
-            if entry.deadline <= least.deadline {
+            if entry.ends() <= least.ends() {
                 break;
             }
             self.write(place, least, places);
@@ -113,7 +132,7 @@ impl DeadlineQueue {
         while place > 0 {
             let parent = (place - 1) / CHILDREN;
             let above = self.entry(parent);
-            if above.deadline <= entry.deadline {
+            if above.ends() <= entry.ends() {
                 break;
             }
             self.write(place, above, places);
@@ -124,31 +143,43 @@ impl DeadlineQueue {
 
     fn least_child(&self, place: u32) -> Option<(u32, Entry)> {
         let first = place.checked_mul(CHILDREN)?.checked_add(1)?;
-        let end = first.saturating_add(CHILDREN).min(self.length);
-        (first..end)
-            .map(|child| (child, self.entry(child)))
-            .min_by_key(|(_, entry)| entry.deadline)
+        let (page, from) = index(first);
+        let page = self.pages.get(page)?;
+        let to = page.len().min(from + CHILDREN as usize);
+        let mut children = (first..).zip(page.get(from..to)?);
+        let (mut child, mut least) = children.next()?;
+        for (place, entry) in children {
+            if entry.ends() < least.ends() {
+                (child, least) = (place, entry);
+            }
+        }
+        Some((child, *least))
     }
 
     fn entry(&self, place: u32) -> Entry {
-        let place = place as usize;
-        self.pages[place / PAGE][place % PAGE]
+        let (page, at) = index(place);
+        self.pages[page][at]
     }
 
     fn write(&mut self, place: u32, entry: Entry, places: &mut impl Places) {
-        let index = place as usize;
-        self.pages[index / PAGE][index % PAGE] = entry;
+        let (page, at) = index(place);
+        self.pages[page][at] = entry;
         places.set_place(entry.slot, Some(place));
     }
 
     /// Adds `entry` at the end; returns its place there.
     fn push(&mut self, entry: Entry) -> u32 {
         let place = self.length;
-        let page = place as usize / PAGE;
+        let (page, at) = index(place);
         if page == self.pages.len() {
             self.pages.push(Vec::with_capacity(PAGE));
         }
-        self.pages[page].push(entry);
+        // In front of the first place there is nothing, again and again.
+        let page = &mut self.pages[page];
+        while page.len() < at {
+            page.push(entry);
+        }
+        page.push(entry);
         self.length += 1;
         place
     }
@@ -156,7 +187,7 @@ impl DeadlineQueue {
     /// Takes the entry at the end away. One spare page is kept.
     fn pop(&mut self) -> Option<Entry> {
         let last = self.length.checked_sub(1)?;
-        let page = last as usize / PAGE;
+        let (page, _) = index(last);
         let entry = self.pages[page].pop();
         self.length = last;
         self.pages.truncate(page + 2);
@@ -168,7 +199,7 @@ impl DeadlineQueue {
         (0..self.length).all(|place| {
             let entry = self.entry(place);
             let parent = self.entry(place.saturating_sub(1) / CHILDREN);
-            parent.deadline <= entry.deadline && places.place(entry.slot) == Some(place)
+            parent.ends() <= entry.ends() && places.place(entry.slot) == Some(place)
         })
     }
 }

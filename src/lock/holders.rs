@@ -25,10 +25,10 @@ use super::token::Token;
 use super::tolerance::Tolerance;
 
 /// Who holds a lock, until when, with which token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold<Owner = ShortBytes> {
     /// The owner's name for itself.
-    pub owner: ShortBytes,
+    pub owner: Owner,
     /// The fencing token.
     pub token: Token,
     /// From this moment on the hold is not live.
@@ -53,6 +53,9 @@ pub enum CoolingNews {
     Said,
 }
 
+/// A hold that is looked at where it is kept.
+pub type HoldRef<'a> = Hold<&'a [u8]>;
+
 impl Hold {
     /// A hold that is bound to no connection.
     pub fn unbound(
@@ -72,6 +75,21 @@ impl Hold {
         }
     }
 
+    /// To be looked at.
+    pub fn view(&self) -> HoldRef<'_> {
+        Hold {
+            owner: &self.owner,
+            token: self.token,
+            deadline: self.deadline,
+            delay: self.delay,
+            session: self.session,
+            tolerates: self.tolerates,
+            cooling: self.cooling,
+        }
+    }
+}
+
+impl<Owner> Hold<Owner> {
     /// Whether it cools, and nobody was told so.
     fn cools_unsaid(&self, now: BootTime) -> bool {
         self.cooling == CoolingNews::Unsaid && self.counts(now) && !self.is_live(now)
@@ -123,10 +141,10 @@ pub struct StoredHold<'a> {
 }
 
 impl<'a> StoredHold<'a> {
-    fn new(now: BootTime, hold: &'a Hold) -> Self {
+    fn new(now: BootTime, hold: HoldRef<'a>) -> Self {
         let cools = hold.counts(now) && !hold.is_live(now);
         Self {
-            owner: &hold.owner,
+            owner: hold.owner,
             token: hold.token,
             // A lease that is over is stored as one that is about to be.
             lease: (!cools).then(|| now.left_until(hold.deadline)),
@@ -148,28 +166,96 @@ pub struct Holders(Form);
 
 #[derive(Debug)]
 enum Form {
-    One(Hold),
+    /// As most are: alone, without anything that is not said below.
+    Plain(Plain),
+    One(Box<Hold>),
     Many(Box<Many>),
+}
+
+/// A hold of which nothing more is to be said: a million of them are to be small.
+#[derive(Debug)]
+struct Plain {
+    owner: ShortBytes,
+    token: Token,
+    deadline: BootTime,
+}
+
+impl Plain {
+    fn view(&self) -> HoldRef<'_> {
+        Hold {
+            owner: &self.owner,
+            token: self.token,
+            deadline: self.deadline,
+            delay: Delay::NONE,
+            session: None,
+            tolerates: Tolerance::ALONE,
+            cooling: CoolingNews::Unsaid,
+        }
+    }
+
+    /// The hold; what is left here is to be thrown away.
+    fn take(&mut self) -> Hold {
+        let owner = std::mem::take(&mut self.owner);
+        Hold {
+            owner,
+            token: self.token,
+            deadline: self.deadline,
+            delay: Delay::NONE,
+            session: None,
+            tolerates: Tolerance::ALONE,
+            cooling: CoolingNews::Unsaid,
+        }
+    }
+}
+
+impl From<Hold> for Form {
+    fn from(hold: Hold) -> Self {
+        let is_plain = hold.delay == Delay::NONE
+            && hold.session.is_none()
+            && hold.tolerates == Tolerance::ALONE
+            && hold.cooling == CoolingNews::Unsaid;
+        if !is_plain {
+            return Self::One(Box::new(hold));
+        }
+        Self::Plain(Plain {
+            owner: hold.owner,
+            token: hold.token,
+            deadline: hold.deadline,
+        })
+    }
 }
 
 impl Holders {
     /// One holder.
     pub fn one(hold: Hold) -> Self {
-        Self(Form::One(hold))
+        Self(hold.into())
+    }
+
+    /// The only hold, or all of them.
+    fn parts(&self) -> Result<HoldRef<'_>, &Many> {
+        match &self.0 {
+            Form::Plain(plain) => Ok(plain.view()),
+            Form::One(hold) => Ok(hold.view()),
+            Form::Many(many) => Err(many),
+        }
+    }
+
+    fn many(&self) -> Option<&Many> {
+        self.parts().err()
     }
 
     /// It is this late now: a portion of those whose time has come are moved; how
     /// many. Whatever is asked, those that were not are answered for as if they were.
     pub fn look(&mut self, now: BootTime) -> usize {
         match &mut self.0 {
-            Form::One(_) => 0,
+            Form::Plain(_) | Form::One(_) => 0,
             Form::Many(many) => many.look(now),
         }
     }
 
     /// Whether [`Holders::look`] has more to move.
     pub fn is_behind(&self, now: BootTime) -> bool {
-        matches!(&self.0, Form::Many(many) if many.is_behind(now))
+        self.many().is_some_and(|many| many.is_behind(now))
     }
 
     /// How many count as holders, live or cooling.
@@ -179,105 +265,110 @@ impl Holders {
 
     /// The same, but counted no further than `most`.
     pub fn count_to(&self, now: BootTime, most: usize) -> usize {
-        match &self.0 {
-            Form::One(hold) => most.min(usize::from(hold.counts(now))),
-            Form::Many(many) => many.count_to(now, most),
+        match self.parts() {
+            Ok(hold) => most.min(usize::from(hold.counts(now))),
+            Err(many) => many.count_to(now, most),
         }
     }
 
     /// Whether one more may join them who tolerates so many.
     pub fn admit(&self, now: BootTime, newcomer: Tolerance) -> bool {
-        let least = match &self.0 {
-            Form::One(hold) if hold.counts(now) => hold.tolerates,
-            Form::One(_) => newcomer,
-            Form::Many(many) => many.least_tolerance(now).unwrap_or(newcomer),
+        let many = match self.parts() {
+            Ok(hold) => return !hold.counts(now) || hold.tolerates.min(newcomer).allows(2),
+            Err(many) => many,
         };
+        let least = many.least_tolerance(now).unwrap_or(newcomer);
         match least.min(newcomer) {
             Tolerance::ANY => true,
-            least => least.allows(self.count_to(now, least.most()) + 1),
+            least => least.allows(many.count_to(now, least.most()) + 1),
         }
     }
 
     /// The live hold of an owner.
-    pub fn live_of(&self, now: BootTime, owner: &[u8]) -> Option<&Hold> {
-        match &self.0 {
-            Form::One(hold) => Some(hold).filter(|it| it.is_live(now) && *it.owner == *owner),
-            Form::Many(many) => many.of_owner(owner).filter(|hold| hold.is_live(now)),
-        }
+    pub fn live_of(&self, now: BootTime, owner: &[u8]) -> Option<HoldRef<'_>> {
+        let hold = match self.parts() {
+            Ok(hold) => Some(hold).filter(|it| *it.owner == *owner),
+            Err(many) => many.of_owner(owner).map(Hold::view),
+        };
+        hold.filter(|it| it.is_live(now))
     }
 
     /// The tokens of an owner's holds that cool.
     pub fn cooling_of(&self, now: BootTime, owner: &[u8]) -> Vec<Token> {
-        match &self.0 {
-            Form::One(hold) => {
+        match self.parts() {
+            Ok(hold) => {
                 let cools = hold.counts(now) && !hold.is_live(now) && *hold.owner == *owner;
                 cools.then_some(hold.token).into_iter().collect()
             }
-            Form::Many(many) => many.cooling_of(now, owner),
+            Err(many) => many.cooling_of(now, owner),
         }
     }
 
     /// The hold with this token, whatever has become of it.
-    pub fn with_token(&self, token: Token) -> Option<&Hold> {
-        match &self.0 {
-            Form::One(hold) => Some(hold).filter(|it| it.token == token),
-            Form::Many(many) => many.with_token(token),
+    pub fn with_token(&self, token: Token) -> Option<HoldRef<'_>> {
+        match self.parts() {
+            Ok(hold) => Some(hold).filter(|it| it.token == token),
+            Err(many) => many.with_token(token).map(Hold::view),
         }
     }
 
     /// The hold with this token, if it is live.
-    pub fn live_with(&self, now: BootTime, token: Token) -> Option<&Hold> {
-        match &self.0 {
-            Form::One(hold) => Some(hold).filter(|it| it.is_live(now) && it.token == token),
-            Form::Many(many) => many.with_token(token).filter(|it| it.is_live(now)),
-        }
+    pub fn live_with(&self, now: BootTime, token: Token) -> Option<HoldRef<'_>> {
+        self.with_token(token).filter(|it| it.is_live(now))
     }
 
     /// The lowest live token.
     pub fn lowest_live(&self, now: BootTime) -> Option<Token> {
-        match &self.0 {
-            Form::One(hold) => hold.is_live(now).then_some(hold.token),
-            Form::Many(many) => many.lowest_live(now),
+        match self.parts() {
+            Ok(hold) => hold.is_live(now).then_some(hold.token),
+            Err(many) => many.lowest_live(now),
         }
     }
 
     /// When the lock is to be looked at: at once if something changed by itself of
     /// which nobody has been told, else when something does.
     pub fn next_look(&self) -> Option<BootTime> {
-        match &self.0 {
-            Form::One(hold) => Some(hold.next_look()),
-            Form::Many(many) => many.next_look(),
+        match self.parts() {
+            Ok(hold) => Some(hold.next_look()),
+            Err(many) => many.next_look(),
         }
     }
 
     /// When something changes by itself next; what is over already does not count.
     pub fn next_end(&self) -> Option<BootTime> {
-        match &self.0 {
-            Form::One(hold) => Some(hold.over_at()),
-            Form::Many(many) => many.next_end(),
+        match self.parts() {
+            Ok(hold) => Some(hold.over_at()),
+            Err(many) => many.next_end(),
         }
     }
 
     /// All of them: the live ones by token, then those that cool, then those that
     /// are over and of which nobody has been told.
-    pub fn iter(&self) -> impl Iterator<Item = &Hold> {
-        let (one, many) = match &self.0 {
-            Form::One(hold) => (Some(hold), None),
-            Form::Many(many) => (None, Some(many)),
+    pub fn iter(&self) -> impl Iterator<Item = HoldRef<'_>> {
+        let (one, many) = match self.parts() {
+            Ok(hold) => (Some(hold), None),
+            Err(many) => (None, Some(many)),
         };
-        one.into_iter()
-            .chain(many.into_iter().flat_map(|many| many.iter()))
+        let many = many.into_iter().flat_map(Many::iter);
+        one.into_iter().chain(many.map(Hold::view))
     }
 
     /// Adds a hold, in the place of the one with this token if there is one, which
     /// is returned.
     pub fn put(&mut self, now: BootTime, hold: Hold) -> Option<Hold> {
         let replaced = match &mut self.0 {
-            Form::One(there) if there.token == hold.token => {
-                return Some(std::mem::replace(there, hold));
-            }
-            Form::One(_) => None,
             Form::Many(many) => many.take(hold.token),
+            Form::Plain(there) if there.token == hold.token => {
+                let replaced = there.take();
+                self.0 = hold.into();
+                return Some(replaced);
+            }
+            Form::One(there) if there.token == hold.token => {
+                let replaced = (**there).clone();
+                self.0 = hold.into();
+                return Some(replaced);
+            }
+            Form::Plain(_) | Form::One(_) => None,
         };
         self.join(now, hold);
         replaced
@@ -285,9 +376,14 @@ impl Holders {
 
     /// Adds a hold with a token that none of the others has.
     pub fn join(&mut self, now: BootTime, hold: Hold) {
-        if let Form::One(there) = &self.0 {
+        let there = match &mut self.0 {
+            Form::Plain(plain) => Some(plain.take()),
+            Form::One(there) => Some((**there).clone()),
+            Form::Many(_) => None,
+        };
+        if let Some(there) = there {
             let mut many = Box::<Many>::default();
-            many.add(now, there.clone());
+            many.add(now, there);
             self.0 = Form::Many(many);
         }
         if let Form::Many(many) = &mut self.0 {
@@ -312,9 +408,8 @@ impl Holders {
     /// only one: then the lock must go.
     pub fn take(&mut self, token: Token) -> Option<Hold> {
         match &mut self.0 {
-            Form::One(_) => None,
-            Form::Many(many) if many.len() == 1 => None,
-            Form::Many(many) => many.take(token),
+            Form::Many(many) if many.len() > 1 => many.take(token),
+            Form::Plain(_) | Form::One(_) | Form::Many(_) => None,
         }
     }
 
@@ -322,21 +417,21 @@ impl Holders {
     /// none, if there are no others: then the lock must go.
     pub fn take_over(&mut self) -> Vec<Hold> {
         match &mut self.0 {
-            Form::One(_) => Vec::new(),
+            Form::Plain(_) | Form::One(_) => Vec::new(),
             Form::Many(many) => many.take_over(),
         }
     }
 
     /// Whether [`Holders::take_over`] has something to take.
     pub fn has_over(&self) -> bool {
-        matches!(&self.0, Form::Many(many) if many.has_over())
+        self.many().is_some_and(Many::has_over)
     }
 
     /// Whether something changed by itself of which nobody has been told.
     pub fn has_news(&self, now: BootTime) -> bool {
-        match &self.0 {
-            Form::One(hold) => hold.cools_unsaid(now),
-            Form::Many(many) => many.has_news(),
+        match self.parts() {
+            Ok(hold) => hold.cools_unsaid(now),
+            Err(many) => many.has_news(),
         }
     }
 
@@ -348,7 +443,8 @@ impl Holders {
                 hold.cooling = CoolingNews::Said;
                 vec![hold.token]
             }
-            Form::One(_) => Vec::new(),
+            // A plain one does not cool.
+            Form::Plain(_) | Form::One(_) => Vec::new(),
             Form::Many(many) => many.take_cooling(),
         }
     }
@@ -357,8 +453,13 @@ impl Holders {
     /// tolerance stay; so does the token, where several may hold.
     pub fn change(&mut self, now: BootTime, token: Token, change: impl FnOnce(&mut Hold)) {
         match &mut self.0 {
+            Form::Plain(plain) if plain.token == token => {
+                let mut hold = plain.take();
+                change(&mut hold);
+                self.0 = hold.into();
+            }
             Form::One(hold) if hold.token == token => change(hold),
-            Form::One(_) => {}
+            Form::Plain(_) | Form::One(_) => {}
             Form::Many(many) => many.change(now, token, change),
         }
     }
@@ -366,16 +467,14 @@ impl Holders {
     /// Bytes on the heap, beyond the size of this.
     pub fn heap_bytes(&self) -> usize {
         match &self.0 {
-            Form::One(hold) => hold.owner.heap_bytes(),
+            Form::Plain(plain) => plain.owner.heap_bytes(),
+            Form::One(hold) => size_of::<Hold>() + hold.owner.heap_bytes(),
             Form::Many(many) => many.heap_bytes(),
         }
     }
 
     /// The name of an invariant that does not hold, if there is one; for tests.
     pub fn broken_invariant(&self) -> Option<&'static str> {
-        match &self.0 {
-            Form::One(_) => None,
-            Form::Many(many) => many.broken_invariant(),
-        }
+        self.many().and_then(Many::broken_invariant)
     }
 }

@@ -6,7 +6,7 @@
 
 use super::effect::{Effect, News};
 use super::event::Place;
-use super::holders::{Hold, Holders};
+use super::holders::{Hold, HoldRef, Holders};
 use super::machine::{Claim, Locks};
 use super::table::{ClientId, Lock, LockId};
 use super::time::{BootTime, Delay, Ttl};
@@ -43,7 +43,7 @@ impl Locks {
         now: BootTime,
         found: Option<LockId>,
         owner: &[u8],
-    ) -> Option<(LockId, &Hold)> {
+    ) -> Option<(LockId, HoldRef<'_>)> {
         let id = found?;
         Some((id, self.table.get(id)?.holders.live_of(now, owner)?))
     }
@@ -199,7 +199,7 @@ impl Locks {
             return;
         }
         for token in lock.holders.take_cooling(now) {
-            let over_at = lock.holders.with_token(token).map(Hold::over_at);
+            let over_at = lock.holders.with_token(token).map(|it| it.over_at());
             effects.push(Effect::Cool {
                 lock: id,
                 token,
@@ -207,8 +207,8 @@ impl Locks {
             });
         }
         for hold in lock.holders.take_over() {
-            effects.push(end_of(&hold));
-            self.forget(id, &hold);
+            effects.push(end_of(hold.view()));
+            self.forget(id, hold.view());
         }
         self.queue(now, id);
     }
@@ -244,7 +244,7 @@ impl Locks {
             return;
         };
         if let Some(replaced) = lock.holders.put(now, hold) {
-            self.forget(id, &replaced);
+            self.forget(id, replaced.view());
         }
         self.queue(now, id);
     }
@@ -277,7 +277,7 @@ impl Locks {
         }
     }
 
-    pub(super) fn hold(&self, (id, token): (LockId, Token)) -> Option<&Hold> {
+    pub(super) fn hold(&self, (id, token): (LockId, Token)) -> Option<HoldRef<'_>> {
         self.table.get(id)?.holders.with_token(token)
     }
 
@@ -387,7 +387,7 @@ impl Locks {
     }
 
     /// The hold is gone: nobody asks about it any more.
-    pub(super) fn forget(&mut self, id: LockId, hold: &Hold) {
+    pub(super) fn forget(&mut self, id: LockId, hold: HoldRef<'_>) {
         self.lines.heard(id, hold.token);
         if let Some(client) = hold.session {
             self.sessions.remove(&(client, id, hold.token));
@@ -415,9 +415,9 @@ impl Locks {
     }
 }
 
-fn end_of(hold: &Hold) -> Effect {
+fn end_of(hold: HoldRef<'_>) -> Effect {
     Effect::End {
-        owner: hold.owner.clone(),
+        owner: hold.owner.into(),
         token: hold.token,
     }
 }

@@ -19,7 +19,7 @@
 //! of them to the same one. For a single key tokens rise all the same.
 
 use super::deadlines::Places;
-use super::holders::Hold;
+use super::holders::HoldRef;
 use super::machine::Locks;
 use super::table::{ClientId, LockId};
 use super::time::BootTime;
@@ -57,7 +57,7 @@ impl Locks {
             if lock.holders.iter().any(|hold| hold.token.get() > last) {
                 return Some("tokens-below-last");
             }
-            let is_noted = |hold: &Hold| {
+            let is_noted = |hold: HoldRef<'_>| {
                 let note = hold.session.map(|client| (client, id, hold.token));
                 note.is_none_or(|note| self.sessions.contains(&note))
             };

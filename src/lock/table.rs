@@ -66,8 +66,6 @@ pub struct Lock {
     pub db: u32,
     /// The epoch of the database in which the lock was made.
     pub(super) epoch: u32,
-    /// Where the lease stands in the deadline queue.
-    place: u32,
     /// Who holds it.
     pub holders: Holders,
 }
@@ -126,8 +124,13 @@ struct Page {
 #[derive(Debug)]
 struct Slot {
     generation: u32,
+    /// Where the lock stands in the deadline queue, or [`NOWHERE`].
+    place: u32,
     content: Content,
 }
+
+/// No queue is so long.
+const NOWHERE: u32 = u32::MAX;
 
 #[derive(Debug)]
 enum Content {
@@ -152,7 +155,6 @@ impl Table {
             key: key.into(),
             db,
             epoch: epoch(&self.epochs, db),
-            place: u32::MAX,
             holders: Holders::one(hold),
         };
         let number = self.open_page();
@@ -334,6 +336,7 @@ impl Page {
     fn new(generation: u32) -> Self {
         let slots = (0..PAGE).map(|index| Slot {
             generation,
+            place: NOWHERE,
             content: Content::Free {
                 next: (index + 1 < PAGE).then_some(index + 1),
             },
@@ -383,16 +386,14 @@ impl Page {
 
 impl Places for Table {
     fn place(&self, slot: u32) -> Option<u32> {
-        let (_, lock) = self.at(slot)?;
-        (lock.place != u32::MAX).then_some(lock.place)
+        let place = self.page(slot)?.slots[(slot % PAGE) as usize].place;
+        (place != NOWHERE).then_some(place)
     }
 
     fn set_place(&mut self, slot: u32, place: Option<u32>) {
-        let Some(PageState::Present(page)) = self.pages.get_mut((slot / PAGE) as usize) else {
-            return;
-        };
-        if let Content::Taken(lock) = &mut page.slots[(slot % PAGE) as usize].content {
-            lock.place = place.unwrap_or(u32::MAX);
+        let page = self.pages.get_mut((slot / PAGE) as usize);
+        if let Some(PageState::Present(page)) = page {
+            page.slots[(slot % PAGE) as usize].place = place.unwrap_or(NOWHERE);
         }
     }
 }

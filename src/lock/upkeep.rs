@@ -3,7 +3,7 @@
 
 use super::effect::Effect;
 use super::event::{Answer, Place};
-use super::holders::Hold;
+use super::holders::{Hold, HoldRef};
 use super::machine::Locks;
 use super::many::LOOK_MOST;
 use super::table::LockId;
@@ -110,7 +110,7 @@ impl Locks {
         };
         let is_known = self
             .hold((id, hold.token))
-            .is_some_and(|it| it.owner == hold.owner);
+            .is_some_and(|it| *it.owner == *hold.owner);
         if !is_known || !hold.is_live(now) {
             effects.push(Effect::Signal);
         }
@@ -147,13 +147,13 @@ impl Locks {
         let Some((id, lock)) = found else {
             return Answer::No;
         };
-        let is_it = |hold: &Hold| *hold.owner == *owner;
+        let is_it = |hold: HoldRef<'_>| *hold.owner == *owner;
         if !lock.holders.with_token(token).is_some_and(is_it) {
             return Answer::No;
         }
         match lock.holders.take(token) {
             Some(hold) => {
-                self.forget(id, &hold);
+                self.forget(id, hold.view());
                 self.queue(now, id);
                 effects.push(Effect::Signal);
             }

@@ -7,7 +7,7 @@
 use super::audience;
 use crate::commands::info::Tree;
 use crate::commands::{Reply, CEILING, END, GRANT};
-use crate::lock::holders::Hold;
+use crate::lock::holders::HoldRef;
 use crate::lock::token::Cover;
 use crate::lock::{ClientId, LockId, Token, Ttl};
 use redis_module::raw;
@@ -325,16 +325,16 @@ impl<'call> Context<'call> {
     }
 
     /// Tells log and replicas of a hold whose lease has `ttl` left.
-    pub(super) fn replicate_grant(self, name: Name<'_>, hold: &Hold, ttl: Ttl) {
+    pub(super) fn replicate_grant(self, name: Name<'_>, hold: HoldRef<'_>, ttl: Ttl) {
         self.replicate_hold(name, hold, (ttl.as_ms(), hold.delay.as_ms()));
     }
 
     /// Tells log and replicas of a hold that cools for as long as `left`.
-    pub(super) fn replicate_cooling(self, name: Name<'_>, hold: &Hold, left: Ttl) {
+    pub(super) fn replicate_cooling(self, name: Name<'_>, hold: HoldRef<'_>, left: Ttl) {
         self.replicate_hold(name, hold, (0, left.as_ms()));
     }
 
-    fn replicate_hold(self, name: Name<'_>, hold: &Hold, (left_ms, delay_ms): (u64, u64)) {
+    fn replicate_hold(self, name: Name<'_>, hold: HoldRef<'_>, (left_ms, delay_ms): (u64, u64)) {
         // SAFETY: the format says what follows: a string object, bytes with
         // their length, and four long longs. All are alive; the server copies.
         unsafe {

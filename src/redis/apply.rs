@@ -7,7 +7,7 @@ use super::api::{Context, Key, Mode, Name, NotALock};
 use super::call::{self, Permission};
 use super::state::{self, Attention, Deployment, Suspect};
 use super::{audience, blocked, clock, keyspace};
-use crate::lock::holders::Hold;
+use crate::lock::holders::HoldRef;
 use crate::lock::{BootTime, Effect, Event, LockId, Place, Token};
 
 /// Carries out the effects of a command on its own key, which is open.
@@ -46,7 +46,7 @@ pub(super) fn to_open_key(
 }
 
 /// Looks a hold up, if anybody listens to what is said of it.
-fn tell_of(lock: LockId, token: Token, tell: impl FnOnce(&Hold)) {
+fn tell_of(lock: LockId, token: Token, tell: impl FnOnce(HoldRef<'_>)) {
     if !audience::is_there() {
         return;
     }

@@ -7,7 +7,7 @@
 //! has the same holder: the model has one key, all leases are equally long, none runs
 //! out and nobody waits, so that nothing else is left by which they could differ.
 
-use crate::lock::holders::Hold;
+use crate::lock::holders::HoldRef;
 use crate::lock::token::{Cover, StoredCounter};
 use crate::lock::{
     Answer, BootTime, Delay, Effect, Event, Extension, LockId, Locks, Patience, Place, Token,
@@ -159,7 +159,7 @@ impl Server {
         }
     }
 
-    fn hold(&self) -> Option<&Hold> {
+    fn hold(&self) -> Option<HoldRef<'_>> {
         self.locks.lock(self.handle?)?.holders.iter().next()
     }
 
@@ -306,7 +306,7 @@ fn cover_sent(cover: Cover) -> Sent {
     }
 }
 
-fn held(hold: &Hold) -> Held {
+fn held(hold: HoldRef<'_>) -> Held {
     Held {
         owner: u8::from(*hold.owner == *OWNERS[1]),
         token: hold.token.get(),

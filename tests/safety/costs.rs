@@ -3,6 +3,7 @@
 //! Rounds with few and with many take turns, so that whatever else the machine does
 //! meets both; the fastest of each is what the rules themselves need.
 
+use crate::lock::deadlines::DeadlineQueue;
 use crate::lock::table::Table;
 use crate::server::{Request, Server};
 use crate::together::{ANY, KEY};
@@ -76,5 +77,6 @@ fn an_operation_costs_with_a_thousand_readers_at_most_twice_what_it_costs_with_t
 /// Most locks have one holder, and there are many locks.
 #[test]
 fn what_a_single_hold_occupies_does_not_grow() {
-    assert_eq!(Table::BYTES_PER_SLOT, 112);
+    assert_eq!(Table::BYTES_PER_SLOT, 80);
+    assert_eq!(DeadlineQueue::BYTES_PER_ENTRY, 12);
 }

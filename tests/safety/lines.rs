@@ -3,7 +3,7 @@
 
 use crate::line_steps::{history, Binding, By, Step, Together, Wait, Whose, CONNECTIONS, KEYS};
 use crate::lines_model::{Model, Told, Waiter, Wish};
-use crate::lock::holders::Hold;
+use crate::lock::holders::HoldRef;
 use crate::lock::record::{decode, encode, VERSION};
 use crate::lock::slots::Slot;
 use crate::lock::{Answer, BootTime, ClientId, Delay, Event, Extension, LockId, News, Patience};
@@ -381,7 +381,7 @@ pub(crate) fn run(steps: Vec<Step>) -> Model {
 /// Owner, token, deadline, delay and tolerance.
 type Plain = (Vec<u8>, u64, u64, u64, Tolerance);
 
-fn plain(hold: &Hold) -> Plain {
+fn plain(hold: &HoldRef<'_>) -> Plain {
     let (deadline_ns, delay_ms) = (hold.deadline.as_ns(), hold.delay.as_ms());
     let name = hold.owner.to_vec();
     (
@@ -402,16 +402,16 @@ fn plain_of_model(hold: &crate::lines_model::Hold) -> Plain {
 
 /// The holds behind a handle, by token: those of which it has not been said that
 /// they are over.
-fn unended(server: &Server, lock: Option<LockId>) -> Vec<Hold> {
+fn unended(server: &Server, lock: Option<LockId>) -> Vec<HoldRef<'_>> {
     let lock = lock.and_then(|lock| server.locks.lock(lock));
     let holds = lock.into_iter().flat_map(|lock| lock.holders.iter());
-    let mut holds: Vec<Hold> = holds.cloned().collect();
+    let mut holds: Vec<HoldRef<'_>> = holds.collect();
     holds.sort_by_key(|hold| hold.token);
     holds
 }
 
 /// Those that count as holders.
-fn counted(server: &Server, lock: Option<LockId>) -> Vec<Hold> {
+fn counted(server: &Server, lock: Option<LockId>) -> Vec<HoldRef<'_>> {
     let mut holds = unended(server, lock);
     holds.retain(|hold| hold.counts(server.now));
     holds
@@ -435,7 +435,7 @@ fn check_records(server: &Server) {
         let there = counted(&loaded, loaded.found(db, key));
         assert_eq!(saved.len(), there.len(), "{saved:?}, {there:?}");
         for (saved, there) in saved.iter().zip(&there) {
-            let left = |server: &Server, hold: &Hold| {
+            let left = |server: &Server, hold: &HoldRef<'_>| {
                 let left_ns = |end: BootTime| end.as_ns().saturating_sub(server.now.as_ns());
                 (left_ns(hold.deadline), left_ns(hold.over_at()))
             };
@@ -444,6 +444,8 @@ fn check_records(server: &Server) {
             assert_eq!((&saved.owner, saved.token), (&there.owner, there.token));
             assert_eq!(saved.tolerates, there.tolerates);
             assert!(is_same(here.0, after.0) && is_same(here.1, after.1));
+        }
+        for saved in saved {
             let answer = loaded.fence(key, Some(saved.token));
             assert_eq!(answer == Answer::Yes, saved.is_live(server.now));
         }

@@ -1,6 +1,6 @@
 //! The values and effects that tests name all the time, spelled short.
 
-use crate::lock::holders::Hold;
+use crate::lock::holders::HoldRef;
 use crate::lock::table::Lock;
 use crate::lock::token::{Cover, RESERVE};
 use crate::lock::{ClientId, Delay, Effect, LockId, Patience, Token, Tolerance, Ttl, WallTime};
@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
 }
 
 /// The hold of a lock that has one.
-pub(crate) fn the_hold(lock: &Lock) -> &Hold {
+pub(crate) fn the_hold(lock: &Lock) -> HoldRef<'_> {
     let mut holds = lock.holders.iter();
     let hold = holds.next().expect("there is always one");
     assert!(holds.next().is_none(), "there are several");

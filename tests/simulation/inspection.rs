@@ -92,7 +92,7 @@ fn look_at_holds(node: &Node, server: &Server, key: usize) -> Verdict {
         let mut holds = lock.into_iter().flat_map(|lock| lock.holders.iter());
         let hold = holds.find(|it| it.token.get() == seen.token);
         let is_same = hold.is_some_and(|it| {
-            owner_number(&it.owner) == seen.owner
+            owner_number(it.owner) == seen.owner
                 && it.is_live(now) == seen.is_live(now.as_ns())
                 && it.over_at().as_ns() == seen.over_at()
         });
