@@ -198,10 +198,15 @@ fn version(info: &str) -> String {
     }
 }
 
+/// The one that is installed on this machine.
+const INSTALLED: &str = "installed";
+/// Every server that may be measured.
+pub const SERVERS: [&str; 4] = [INSTALLED, "redis-8", "valkey-8", "valkey-9"];
+
 /// A server to measure.
 pub struct Candidate {
-    /// As `--servers` names it.
-    pub name: String,
+    /// One of [`SERVERS`].
+    pub name: &'static str,
     /// The program.
     pub program: PathBuf,
 }
@@ -219,15 +224,15 @@ impl Candidate {
 /// `make servers` fetches into that folder.
 pub fn candidates(fetched: &Path) -> Vec<Candidate> {
     let installed = std::env::var_os("REDIS_SERVER").unwrap_or("redis-server".into());
-    let mut all = vec![Candidate {
-        name: "installed".into(),
-        program: installed.into(),
-    }];
-    all.extend(["redis-8", "valkey-8", "valkey-9"].map(|name| Candidate {
-        name: name.into(),
-        program: fetched.join(name),
-    }));
-    all
+    let program = |name: &str| match name {
+        INSTALLED => PathBuf::from(&installed),
+        name => fetched.join(name),
+    };
+    let candidate = |name| Candidate {
+        name,
+        program: program(name),
+    };
+    SERVERS.map(candidate).into()
 }
 
 #[cfg(test)]

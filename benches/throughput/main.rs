@@ -18,10 +18,13 @@ use clap::Parser;
 use measure::{measured, order};
 use report::{Report, Round, Row};
 use setting::{Mode, Setting, MODES};
-use stand::server::{candidates, end_servers_on_signals, Candidate};
+use stand::server::{candidates, end_servers_on_signals, Candidate, SERVERS};
 use stand::Failure;
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// To warm up, so many times fewer requests are enough.
+const WARM_UP_PART: u64 = 10;
 
 /// Measures commands of the module beside what people use instead, on servers of its
 /// own.
@@ -33,12 +36,12 @@ struct Arguments {
     /// Where `make servers` puts newer servers.
     #[arg(long, default_value = "target/servers")]
     fetched: PathBuf,
-    /// Which servers: installed (redis-server, or REDIS_SERVER), redis-8, valkey-8,
-    /// valkey-9. All there are, if none is named.
-    #[arg(long, value_delimiter = ',')]
+    /// Which servers. All there are, if none is named; "installed" is redis-server, or
+    /// REDIS_SERVER.
+    #[arg(long, value_delimiter = ',', value_parser = SERVERS)]
     servers: Vec<String>,
-    /// Which rows, by their ids. All, if none is named.
-    #[arg(long, value_delimiter = ',')]
+    /// Which rows. All, if none is named.
+    #[arg(long, value_delimiter = ',', value_parser = rows::IDS)]
     rows: Vec<String>,
     /// Which settings.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = MODES)]
@@ -49,7 +52,8 @@ struct Arguments {
     /// How many requests a measurement has; slower rows have fewer.
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
     requests: u64,
-    /// Where throughput.md, throughput.svg and throughput.json are written.
+    /// Where throughput.md, throughput.json and the pictures throughput.svg and
+    /// throughput-settings.svg are written.
     #[arg(long, default_value = "benches/results")]
     into: PathBuf,
 }
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     end_servers_on_signals()?;
     let mut rows = Vec::new();
-    for candidate in chosen(arguments)? {
+    for candidate in chosen(arguments) {
         for &mode in &arguments.modes {
             rows.extend(measured_in(arguments, &candidate, mode)?);
         }
@@ -86,22 +90,28 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let table = report.table();
     std::fs::write(file("md"), &table)?;
     std::fs::write(file("json"), report.json()?)?;
-    std::fs::write(file("svg"), picture::drawn(&report)?)?;
-    println!("\n{table}\nWritten to {}", file("*").display());
+    let (first, others) = MODES.split_at(1);
+    for (name, modes) in [
+        ("throughput.svg", first),
+        ("throughput-settings.svg", others),
+    ] {
+        if let Some(picture) = picture::drawn(&report, modes)? {
+            std::fs::write(arguments.into.join(name), picture)?;
+        }
+    }
+    println!(
+        "\n{table}\nWritten to {}",
+        arguments.into.join("throughput*").display()
+    );
     Ok(())
 }
 
 /// The servers that are meant and there. Of each other one a line says why not.
-fn chosen(arguments: &Arguments) -> Result<Vec<Candidate>, Failure> {
+fn chosen(arguments: &Arguments) -> Vec<Candidate> {
     let all = candidates(&arguments.fetched);
-    for name in &arguments.servers {
-        if !all.iter().any(|it| it.name == *name) {
-            let known: Vec<&str> = all.iter().map(|it| it.name.as_str()).collect();
-            return Err(format!("--servers {name}: one of {} is meant", known.join(", ")).into());
-        }
-    }
-    let is_meant =
-        |it: &Candidate| arguments.servers.is_empty() || arguments.servers.contains(&it.name);
+    let is_meant = |it: &Candidate| {
+        arguments.servers.is_empty() || arguments.servers.iter().any(|name| name == it.name)
+    };
     let mut there = Vec::new();
     for candidate in all.into_iter().filter(is_meant) {
         if candidate.is_there() {
@@ -111,7 +121,7 @@ fn chosen(arguments: &Arguments) -> Result<Vec<Candidate>, Failure> {
             eprintln!("{name}: skipped, there is no {program}; `make servers` fetches it");
         }
     }
-    Ok(there)
+    there
 }
 
 /// The rows of a setting on a server, which is started for it.
@@ -133,7 +143,11 @@ fn measured_in(
     for round in 0..=arguments.rounds as usize {
         for (row, seen) in rows.iter().zip(&mut rounds) {
             let [first, second] = order(round);
-            let side = |which| measured(&setting, mode, row.id, which, arguments.requests);
+            let requests = match round {
+                0 => arguments.requests.div_ceil(WARM_UP_PART),
+                _ => arguments.requests,
+            };
+            let side = |which| measured(&setting, mode, row.id, which, requests);
             let first = (first, side(first)?);
             let both = Round::new(first, side(second)?);
             let what = format!("{server}, {mode:?}, {}", row.id);

@@ -106,6 +106,9 @@ fn side_measured(
         }
     };
     no_error(client, side, requests)?;
+    if sender != Sender::Own && side.keys == Keys::Same {
+        no_miss(client)?;
+    }
     setting.held()?;
     let (change, all) = (keys(client)? - keys_before, requests as i64);
     let is_right = match side.keys {
@@ -141,6 +144,16 @@ fn no_error(client: &mut Client, side: &Side, requests: u64) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+/// Whether every key that was looked for was there.
+fn no_miss(client: &mut Client) -> Result<(), Failure> {
+    let statistics = client.ask(&["INFO", "stats"])?;
+    let mut lines = statistics.lines();
+    match lines.find(|line| line.starts_with("keyspace_misses:")) {
+        Some("keyspace_misses:0") => Ok(()),
+        line => Err(format!("keys were not there: {line:?}").into()),
+    }
 }
 
 /// How often a command was called, all of them without an error.

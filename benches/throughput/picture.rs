@@ -1,8 +1,8 @@
-//! The picture: how many times as fast as what it is compared with, a bar for each
+//! The pictures: how many times as fast as what it is compared with, a bar for each
 //! server, and a line where both are the same.
 
 use crate::report::{Report, Row};
-use crate::setting::{Mode, MODES};
+use crate::setting::Mode;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -40,24 +40,30 @@ enum Piece<'a> {
     Bar(&'a Row, f64),
 }
 
-/// The picture as SVG.
-pub fn drawn(report: &Report) -> Result<String, Failure> {
+/// Where the axis has figures: it is logarithmic.
+const FIGURES: [f64; 7] = [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0];
+
+/// The picture of some settings as SVG; none if nothing was measured in them.
+pub fn drawn(report: &Report, modes: &[Mode]) -> Result<Option<String>, Failure> {
     let mut servers: Vec<&str> = Vec::new();
     for row in &report.rows {
         if !servers.contains(&row.server.as_str()) {
             servers.push(&row.server);
         }
     }
-    let (pieces, height) = pieces(report);
+    let (pieces, height) = pieces(report, modes);
+    if pieces.is_empty() {
+        return Ok(None);
+    }
     let mut svg = String::new();
-    draw(&mut svg, report, &servers, &pieces, height).map_err(|error| error.to_string())?;
-    Ok(svg)
+    draw(&mut svg, &servers, &pieces, height).map_err(|error| error.to_string())?;
+    Ok(Some(svg))
 }
 
 /// Everything in its place, and how high all of it is.
-fn pieces(report: &Report) -> (Vec<Piece<'_>>, f64) {
+fn pieces<'a>(report: &'a Report, modes: &[Mode]) -> (Vec<Piece<'a>>, f64) {
     let (mut pieces, mut y) = (Vec::new(), 0.0);
-    for mode in MODES {
+    for &mode in modes {
         let rows = report.of(mode);
         if rows.is_empty() {
             continue;
@@ -80,7 +86,6 @@ fn pieces(report: &Report) -> (Vec<Piece<'_>>, f64) {
 
 fn draw(
     svg: &mut String,
-    report: &Report,
     servers: &[&str],
     pieces: &[Piece<'_>],
     height: f64,
@@ -88,10 +93,14 @@ fn draw(
     let size = (WIDTH, height as u32 + TOP + BOTTOM);
     let area = SVGBackend::with_string(svg, size).into_drawing_area();
     area.fill(&WHITE)?;
-    let ratios = || report.rows.iter().map(|row| row.ratio);
-    let least = ratios().fold(0.5, f64::min) / 1.2;
-    let most = ratios().fold(2.0, f64::max) * 1.5;
-    let title = "times as fast as what it is compared with (right of the line: ours is faster)";
+    let bars = pieces.iter().filter_map(|piece| match piece {
+        Piece::Bar(row, _) => Some(row),
+        _ => None,
+    });
+    let ratios = bars.map(|row| row.ratio);
+    let least = ratios.clone().fold(0.5, f64::min) / 1.25;
+    let most = ratios.fold(2.0, f64::max) * 1.25;
+    let title = "times as fast as what it is compared with (stroke: the target)";
     area.draw(&Text::new(title, (16, 14), ("sans-serif", 18)))?;
     for (at, server) in servers.iter().enumerate() {
         let (x, y) = (16 + 160 * at as i32, 44);
@@ -109,14 +118,18 @@ fn draw(
         .x_label_area_size(BOTTOM)
         .y_label_area_size(NAMES)
         .build_cartesian_2d((least..most).log_scale(), height..0.0)?;
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
-        .disable_y_axis()
-        .x_label_formatter(&|ratio| format!("{ratio}"))
-        .label_style(("sans-serif", 13))
-        .light_line_style(RGBColor(240, 240, 240))
-        .draw()?;
+    for figure in FIGURES {
+        if (least..most).contains(&figure) {
+            let light = RGBColor(225, 225, 225).stroke_width(1);
+            let line = PathElement::new([(figure, 0.0), (figure, height)], light);
+            chart.draw_series([line])?;
+            let style = ("sans-serif", 13).into_font().color(&BLACK);
+            let style = style.pos(Pos::new(HPos::Center, VPos::Top));
+            let below = Text::new(format!("{figure}"), (0, 8), style);
+            let below = EmptyElement::at((figure, height)) + below;
+            chart.plotting_area().draw(&below)?;
+        }
+    }
     for piece in pieces {
         match piece {
             Piece::Bar(row, y) => bar(&mut chart, row, *y, servers)?,
@@ -150,10 +163,11 @@ fn bar(chart: &mut Chart<'_, '_>, row: &Row, y: f64, servers: &[&str]) -> Result
         let stroke = PathElement::new([(target, y), (target, y + BAR)], BLACK.stroke_width(2));
         chart.draw_series([stroke])?;
     }
+    let target = row.target.unwrap_or(row.ratio);
     let (side, shift, end) = if row.ratio < 1.0 {
-        (HPos::Right, -3, row.ratio)
+        (HPos::Right, -4, row.ratio.min(target))
     } else {
-        (HPos::Left, 3, row.ratio.max(row.target.unwrap_or(0.0)))
+        (HPos::Left, 4, row.ratio.max(target))
     };
     words(
         chart,
@@ -173,4 +187,34 @@ fn words(
     let style = style.pos(Pos::new(side, VPos::Center));
     let text = EmptyElement::at(at) + Text::new(words, (shift, 0), style);
     chart.plotting_area().draw(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::Which;
+    use crate::report::Round;
+
+    #[test]
+    fn the_picture_shows_the_settings_that_were_asked_for() {
+        let row = |id, mode, ours: f64| {
+            let rounds = vec![Round::new((Which::Ours, ours), 100.0)];
+            let names = ("LOCK.ACQUIRE", "SET NX PX");
+            Row::new(id, names, "Redis 7.0.15", mode, rounds).expect("a row")
+        };
+        let report = Report {
+            requests: 1,
+            rounds: 1,
+            processors: 2,
+            rows: vec![
+                row("acquire", Mode::Plain, 131.0),
+                row("acquire", Mode::Replica, 47.0),
+            ],
+        };
+        let plain = drawn(&report, &[Mode::Plain]).expect("drawn");
+        let plain = plain.expect("a picture");
+        assert!(plain.contains("Redis 7.0.15") && plain.contains("1.31"));
+        assert!(!plain.contains("0.47"));
+        assert!(drawn(&report, &[Mode::Everysec]).expect("drawn").is_none());
+    }
 }

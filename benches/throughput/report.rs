@@ -1,7 +1,7 @@
 //! What was measured, for people (tables) and for machines (JSON).
 
 use crate::measure::Which;
-use crate::rows::target;
+use crate::rows::{target, IDS};
 use crate::setting::{Mode, MODES};
 use serde::Serialize;
 use stand::Failure;
@@ -148,15 +148,10 @@ impl Row {
 impl Report {
     /// The rows of a setting: those with the same id together, servers as they came.
     pub fn of(&self, mode: Mode) -> Vec<&Row> {
-        let mut ids: Vec<&str> = Vec::new();
-        let rows = || self.rows.iter().filter(move |row| row.mode == mode);
-        for row in rows() {
-            if !ids.contains(&row.id) {
-                ids.push(row.id);
-            }
-        }
-        let same = |id| rows().filter(move |row| row.id == id);
-        ids.into_iter().flat_map(same).collect()
+        let rows = self.rows.iter().filter(|row| row.mode == mode);
+        let mut rows: Vec<&Row> = rows.collect();
+        rows.sort_by_key(|row| IDS.iter().position(|id| *id == row.id));
+        rows
     }
 
     /// As tables in Markdown, one for each setting.

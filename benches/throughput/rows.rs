@@ -17,6 +17,24 @@ const SOMEBODY: &str = "ponmlkjihgfedcba";
 const OK: Expected = Expected::Line("+OK");
 const ONE: Expected = Expected::Line(":1");
 
+/// Every row, as `--rows` names it and in the order of the table.
+pub const IDS: [&str; 14] = [
+    "acquire",
+    "acquire-held",
+    "release",
+    "release-delifeq",
+    "extend",
+    "fence",
+    "fence-key",
+    "cycle",
+    "cycle-fenced",
+    "cycle-redisson",
+    "cycle-delifeq",
+    "guard-set",
+    "guard-get",
+    "guard-hset",
+];
+
 /// Who sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
@@ -78,6 +96,7 @@ pub fn rows(client: &mut Client) -> Result<Vec<Row>, Failure> {
     let mut rows = words.single();
     rows.extend(words.guarded());
     rows.extend(words.cycles());
+    rows.sort_by_key(|row| IDS.iter().position(|id| *id == row.id));
     Ok(rows)
 }
 
@@ -167,16 +186,18 @@ impl Words {
             Row::new("fence-key", self.fence("", "LOCK.FENCE key"), get()).by(random, 1.0, PLAIN),
         ];
         if self.has_delifeq {
-            rows.push(
-                Row::new(
-                    "release-delifeq",
-                    Side::new("LOCK.RELEASE", &self.release, Keys::Fewer).after(&self.acquire),
-                    Side::new("DELIFEQ", &self.delifeq(), Keys::Fewer).after(&self.set),
-                )
-                .by(Sender::Own, 0.5, WRITES),
-            );
+            rows.push(self.release_delifeq());
         }
         rows
+    }
+
+    fn release_delifeq(&self) -> Row {
+        Row::new(
+            "release-delifeq",
+            Side::new("LOCK.RELEASE", &self.release, Keys::Fewer).after(&self.acquire),
+            Side::new("DELIFEQ", &self.delifeq(), Keys::Fewer).after(&self.set),
+        )
+        .by(Sender::Own, 0.5, WRITES)
     }
 
     fn held_already(&self) -> (Side, Side) {
