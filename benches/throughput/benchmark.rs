@@ -45,7 +45,8 @@ impl Load<'_> {
             Some(number) if output.status.success() => Ok(number),
             _ => {
                 let errors = String::from_utf8_lossy(&output.stderr);
-                Err(format!("redis-benchmark, {}: {said}{errors}", output.status).into())
+                let said = format!("{said}{errors}");
+                Err(format!("redis-benchmark, {}: {}", output.status, said.trim()).into())
             }
         }
     }
