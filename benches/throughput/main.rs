@@ -52,6 +52,9 @@ struct Arguments {
     /// How many requests a measurement has; slower rows have fewer.
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1..))]
     requests: u64,
+    /// Keep the rows of an earlier run that this one does not measure again.
+    #[arg(long)]
+    add: bool,
     /// Where throughput.md, throughput.json and the pictures throughput.svg and
     /// throughput-settings.svg are written.
     #[arg(long, default_value = "benches/results")]
@@ -70,39 +73,59 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     end_servers_on_signals()?;
-    let mut rows = Vec::new();
+    let earlier = match arguments.add {
+        true => earlier(arguments)?,
+        false => Vec::new(),
+    };
+    let mut report = Report {
+        requests: arguments.requests,
+        processors: std::thread::available_parallelism()?.get(),
+        rows: earlier,
+    };
+    let mut measured = 0;
     for candidate in chosen(arguments) {
         for &mode in &arguments.modes {
-            rows.extend(measured_in(arguments, &candidate, mode)?);
+            let rows = measured_in(arguments, &candidate, mode)?;
+            measured += rows.len();
+            report.take(rows);
+            // At once: what comes next may fail, and --add goes on from here.
+            write(arguments, &report)?;
         }
     }
-    if rows.is_empty() {
+    if measured == 0 {
         return Err("there is no such row in these settings on these servers".into());
     }
-    let report = Report {
-        requests: arguments.requests,
-        rounds: arguments.rounds as usize,
-        processors: std::thread::available_parallelism()?.get(),
-        rows,
-    };
+    let files = arguments.into.join("throughput*");
+    println!("\n{}\nWritten to {}", report.table(), files.display());
+    Ok(())
+}
+
+/// The rows of an earlier run; none if there was none.
+fn earlier(arguments: &Arguments) -> Result<Vec<Row>, Failure> {
+    match std::fs::read_to_string(arguments.into.join("throughput.json")) {
+        Ok(text) => Ok(serde_json::from_str::<Report>(&text)?.rows),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn write(arguments: &Arguments, report: &Report) -> Result<(), Failure> {
+    if report.rows.is_empty() {
+        return Ok(());
+    }
     std::fs::create_dir_all(&arguments.into)?;
     let file = |ending: &str| arguments.into.join(format!("throughput.{ending}"));
-    let table = report.table();
-    std::fs::write(file("md"), &table)?;
+    std::fs::write(file("md"), report.table())?;
     std::fs::write(file("json"), report.json()?)?;
     let (first, others) = MODES.split_at(1);
     for (name, modes) in [
         ("throughput.svg", first),
         ("throughput-settings.svg", others),
     ] {
-        if let Some(picture) = picture::drawn(&report, modes)? {
+        if let Some(picture) = picture::drawn(report, modes)? {
             std::fs::write(arguments.into.join(name), picture)?;
         }
     }
-    println!(
-        "\n{table}\nWritten to {}",
-        arguments.into.join("throughput*").display()
-    );
     Ok(())
 }
 

@@ -51,6 +51,7 @@ pub fn drawn(report: &Report, modes: &[Mode]) -> Result<Option<String>, Failure>
             servers.push(&row.server);
         }
     }
+    servers.sort_unstable();
     let (pieces, height) = pieces(report, modes);
     if pieces.is_empty() {
         return Ok(None);
@@ -203,13 +204,11 @@ mod tests {
             Row::new(id, names, "Redis 7.0.15", mode, rounds).expect("a row")
         };
         let report = Report {
-            requests: 1,
-            rounds: 1,
-            processors: 2,
             rows: vec![
                 row("acquire", Mode::Plain, 131.0),
                 row("acquire", Mode::Replica, 47.0),
             ],
+            ..Report::default()
         };
         let plain = drawn(&report, &[Mode::Plain]).expect("drawn");
         let plain = plain.expect("a picture");

@@ -3,11 +3,11 @@
 use crate::measure::Which;
 use crate::rows::{target, IDS};
 use crate::setting::{Mode, MODES};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use stand::Failure;
 
 /// One round of a row.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Round {
     /// Requests a second, or nanoseconds for one.
     pub ours: f64,
@@ -18,18 +18,18 @@ pub struct Round {
 }
 
 /// One row, on one server in one setting.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Row {
     /// As `--rows` names it.
-    pub id: &'static str,
+    pub id: String,
     /// Name and version.
     pub server: String,
     /// The setting.
     pub mode: Mode,
     /// Ours, in words.
-    pub ours: &'static str,
+    pub ours: String,
     /// Theirs, in words.
-    pub theirs: &'static str,
+    pub theirs: String,
     /// Median of the rounds.
     pub ours_median: f64,
     /// Median of the rounds.
@@ -49,12 +49,10 @@ pub struct Row {
 }
 
 /// A whole run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub struct Report {
     /// How many requests a measurement has at the most.
     pub requests: u64,
-    /// How many rounds, beside the one that warms up.
-    pub rounds: usize,
     /// How many processors the machine has.
     pub processors: usize,
     /// All rows.
@@ -98,8 +96,8 @@ impl Round {
 impl Row {
     /// What several rounds come to.
     pub fn new(
-        id: &'static str,
-        (ours, theirs): (&'static str, &'static str),
+        id: &str,
+        (ours, theirs): (&str, &str),
         server: &str,
         mode: Mode,
         rounds: Vec<Round>,
@@ -108,11 +106,11 @@ impl Row {
         let ratios = all(&|round| round.ratio(mode));
         let (ratio, target) = (median(&ratios)?, target(id, mode, server));
         Some(Self {
-            id,
+            id: id.to_owned(),
             server: server.to_owned(),
             mode,
-            ours,
-            theirs,
+            ours: ours.to_owned(),
+            theirs: theirs.to_owned(),
             ours_median: median(&all(&|round| round.ours))?,
             theirs_median: median(&all(&|round| round.theirs))?,
             ratio,
@@ -146,12 +144,30 @@ impl Row {
 }
 
 impl Report {
-    /// The rows of a setting: those with the same id together, servers as they came.
+    /// Takes what was measured now, in place of what was measured of the same before.
+    pub fn take(&mut self, now: Vec<Row>) {
+        let what = |row: &Row| (row.id.clone(), row.server.clone(), row.mode);
+        let is_new = |row: &Row| now.iter().any(|it| what(it) == what(row));
+        self.rows.retain(|row| !is_new(row));
+        self.rows.extend(now);
+    }
+
+    /// The rows of a setting, those with the same id together.
     pub fn of(&self, mode: Mode) -> Vec<&Row> {
         let rows = self.rows.iter().filter(|row| row.mode == mode);
         let mut rows: Vec<&Row> = rows.collect();
-        rows.sort_by_key(|row| IDS.iter().position(|id| *id == row.id));
+        let place = |row: &Row| IDS.iter().position(|id| *id == row.id);
+        rows.sort_by_key(|row| (place(row), row.server.clone()));
         rows
+    }
+
+    /// How many rounds a row had, in words.
+    fn rounds(&self) -> String {
+        let rounds = || self.rows.iter().map(|row| row.rounds.len());
+        match (rounds().min(), rounds().max()) {
+            (Some(least), Some(most)) if least < most => format!("{least} to {most}"),
+            (_, most) => most.unwrap_or(0).to_string(),
+        }
     }
 
     /// As tables in Markdown, one for each setting.
@@ -174,7 +190,7 @@ impl Report {
             }
             table += "\n";
         }
-        let (rounds, processors) = (self.rounds, self.processors);
+        let (rounds, processors) = (self.rounds(), self.processors);
         table += &format!(
             "Medians of {rounds} rounds; above 1 ours is faster. Server and clients on one \
              machine with {processors} processors. Each request has a key of its own (16 bytes; \
@@ -208,7 +224,7 @@ mod tests {
         Vec::from(ratios.map(round))
     }
 
-    fn row(id: &'static str, mode: Mode, ratios: [f64; 3]) -> Row {
+    fn row(id: &str, mode: Mode, ratios: [f64; 3]) -> Row {
         let names = ("LOCK.ACQUIRE", "SET NX PX");
         Row::new(id, names, "Redis 7.0.15", mode, rounds(ratios)).expect("a row")
     }
@@ -235,29 +251,52 @@ mod tests {
 
     #[test]
     fn the_table_groups_rows_and_says_what_was_missed() {
-        let mut other = row("release", Mode::Plain, [3.0; 3]);
-        other.server = "Redis 8.0.6".into();
+        let other = |mut row: Row| {
+            row.server = "Redis 8.0.6".into();
+            row
+        };
         let report = Report {
-            requests: 1,
-            rounds: 3,
-            processors: 2,
             rows: vec![
-                row("acquire", Mode::Plain, [1.0; 3]),
+                other(row("acquire", Mode::Plain, [1.0; 3])),
                 row("release", Mode::Plain, [2.5; 3]),
                 row("acquire", Mode::Everysec, [1.0; 3]),
                 row("acquire", Mode::Plain, [1.25; 3]),
-                other,
+                other(row("release", Mode::Plain, [3.0; 3])),
             ],
+            ..Report::default()
         };
         let table = report.table();
-        let line = "| LOCK.ACQUIRE | SET NX PX | Redis 7.0.15 | 100 | 100 | 1.00 | 1.00 | 1.00 \
-             | 1.20 | **missed** |\n\
-             | LOCK.ACQUIRE | SET NX PX | Redis 7.0.15 | 125 | 100 | 1.25 | 1.25 | 1.25 \
-             | 1.20 | met |\n";
+        let line = "| LOCK.ACQUIRE | SET NX PX | Redis 7.0.15 | 125 | 100 | 1.25 | 1.25 | 1.25 \
+             | 1.20 | met |\n\
+             | LOCK.ACQUIRE | SET NX PX | Redis 8.0.6 | 100 | 100 | 1.00 | 1.00 | 1.00 \
+             | 1.20 | **missed** |\n";
         assert!(table.contains(line), "{table}");
-        let ids: Vec<&str> = report.of(Mode::Plain).iter().map(|row| row.id).collect();
+        let rows = report.of(Mode::Plain);
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(ids, ["acquire", "acquire", "release", "release"]);
         assert!(table.contains("**AOF everysec"), "{table}");
         assert!(!table.contains("one replica"), "{table}");
+        assert!(table.contains("Medians of 3 rounds"), "{table}");
+    }
+
+    #[test]
+    fn what_is_measured_again_takes_the_place_of_what_was() {
+        let mut report = Report::default();
+        report.take(vec![
+            row("acquire", Mode::Plain, [1.0; 3]),
+            row("acquire", Mode::Replica, [1.0; 3]),
+        ]);
+        report.take(vec![row("acquire", Mode::Plain, [1.5; 3])]);
+        let ratio = |mode| {
+            report
+                .of(mode)
+                .iter()
+                .map(|row| row.ratio)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ratio(Mode::Plain), [1.5]);
+        assert_eq!(ratio(Mode::Replica), [1.0]);
+        let read: Report = serde_json::from_str(&report.json().expect("JSON")).expect("a report");
+        assert_eq!(read.table(), report.table());
     }
 }
