@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -121,6 +121,13 @@ bench-instructions: build ## Count the instructions of each command, under callg
 bench-scale: build ## A million locks: speed, memory, files, stalls (10 min; ARGS="--only memory")
 	@cargo build --release --locked -p redis-lock-bench
 	target/release/scale $(MODULE) --servers "$$REDIS_SERVER,target/servers/redis-8,target/servers/valkey-9" $(ARGS)
+
+peers: ## Fetch etcd and ZooKeeper into target/peers (Debian)
+	@.ci/peers
+
+bench-peers: build peers ## Acquire and release beside etcd and ZooKeeper, AOF everysec and always (5 min)
+	@cargo build --release --locked --manifest-path benches/peers/Cargo.toml
+	target/release/redis-lock-peers $(MODULE) --server "$$REDIS_SERVER" $(ARGS)
 
 verify: fmt-check lint test doc test-the-tests ## What CI runs; writes nothing but target/
 
