@@ -22,7 +22,8 @@ use super::time::{BootTime, Delay, Ttl};
 use super::token::{StoredCounter, Token};
 use super::tolerance::Tolerance;
 use super::OWNER_BYTES_MOST;
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// The version that is written, and the newest that can be read.
 pub const VERSION: u32 = 2;
@@ -40,7 +41,7 @@ struct HolderOf1<'a> {
     left_ms: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Record<'a> {
     #[serde(borrow)]
     holders: Vec<Holder<'a>>,
@@ -70,9 +71,32 @@ pub enum Refusal {
 
 /// The record of a lock, or of a dead handle. Without enough memory, nothing.
 pub fn encode(now: BootTime, lock: Option<&Lock>) -> Vec<u8> {
-    let holders = lock.into_iter().flat_map(|lock| lock.holders.stored(now));
-    let holders = holders.map(Holder::from).collect();
-    postcard::to_allocvec(&Record { holders }).unwrap_or_default()
+    // One allocation for a single holder: a file of a million locks is a million of these.
+    let bytes = Vec::with_capacity(RECORD_BYTES);
+    postcard::to_extend(&Stored { now, lock }, bytes).unwrap_or_default()
+}
+
+/// Room for a holder with an owner of usual length.
+const RECORD_BYTES: usize = 80;
+
+/// The holders of a lock; what is written of them reads as a [`Record`].
+struct Stored<'a> {
+    now: BootTime,
+    lock: Option<&'a Lock>,
+}
+
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        let holders = || {
+            let lock = self.lock.into_iter();
+            lock.flat_map(|lock| lock.holders.stored(self.now))
+        };
+        let mut record = out.serialize_seq(Some(holders().count()))?;
+        for hold in holders() {
+            record.serialize_element(&Holder::from(hold))?;
+        }
+        record.end()
+    }
 }
 
 impl<'a> From<StoredHold<'a>> for Holder<'a> {
