@@ -3,7 +3,7 @@
 //! reader's own and no configuration.
 //!
 //! ```text
-//! LOCK._GRANT   key owner token ttl-ms tolerates delay-ms
+//! LOCK._GRANT   key owner token ttl-ms [tolerates [delay-ms]]
 //! LOCK._END     key owner token
 //! LOCK._CEILING ceiling largest-ttl-ms since-ms
 //! ```
@@ -11,7 +11,8 @@
 //! `_GRANT` creates or replaces a hold whole. `ttl-ms` is what is left of the lease;
 //! 0 says that it is over and the hold cools. `tolerates` is how many may hold the
 //! lock together, 0 for any number; `delay-ms` is how long the hold cools after its
-//! lease, or from now on. `since-ms` is when the term began, in milliseconds since
+//! lease, or from now on. Most holds are exclusive and do not cool: of them neither is
+//! said, as each word costs a log and a replica as much as a look at a key. `since-ms` is when the term began, in milliseconds since
 //! the start of 2024.
 
 use super::syntax::{Argument, Shape, KEY, OWNER, TOKEN, TTL};
@@ -33,7 +34,7 @@ const FLAGS: &CStr = c"write fast";
 pub(super) const GRANT_COMMAND: Command = Command {
     name: c"lock._grant",
     flags: FLAGS,
-    arity: 7,
+    arity: -5,
     kind: Kind::Effect,
     summary: c"Internal: a master says that a lock is held.",
     complexity: c"O(log N) where N is the number of leases held on the server",
@@ -42,8 +43,8 @@ pub(super) const GRANT_COMMAND: Command = Command {
         OWNER,
         TOKEN,
         TTL,
-        Argument::new(c"tolerates", Shape::Integer),
-        Argument::new(c"delay-ms", Shape::Integer),
+        Argument::new(c"tolerates", Shape::Integer).optional(),
+        Argument::new(c"delay-ms", Shape::Integer).optional(),
     ],
     parse: parse_grant,
 };
@@ -78,12 +79,21 @@ fn parse_grant<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Err
     let owner = arguments.owner()?;
     let token = arguments.token()?;
     let left_ms = arguments.integer()?;
-    let tolerates = u64::try_from(arguments.integer()?).ok();
-    let delay = arguments.delay()?;
+    let tolerates = match arguments.end() {
+        Ok(()) => Some(Tolerance::ALONE),
+        Err(_) => {
+            let number = u64::try_from(arguments.integer()?).ok();
+            number.and_then(Tolerance::from_number)
+        }
+    };
+    let delay = match arguments.end() {
+        Ok(()) => Delay::NONE,
+        Err(_) => arguments.delay()?,
+    };
     arguments.end()?;
     let lease = u64::try_from(left_ms).ok().and_then(Ttl::from_ms);
     let is_sound = lease.is_some() || (left_ms == 0 && delay != Delay::NONE);
-    match tolerates.and_then(Tolerance::from_number) {
+    match tolerates {
         Some(tolerates) if is_sound => Ok(Request::Grant {
             owner,
             token,

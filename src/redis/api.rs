@@ -9,7 +9,7 @@ use crate::commands::info::Tree;
 use crate::commands::{Reply, CEILING, END, GRANT};
 use crate::lock::holders::HoldRef;
 use crate::lock::token::Cover;
-use crate::lock::{ClientId, LockId, Token, Ttl};
+use crate::lock::{ClientId, LockId, Token, Tolerance, Ttl};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_long, c_longlong, c_void, CStr};
 use std::marker::PhantomData;
@@ -335,13 +335,15 @@ impl<'call> Context<'call> {
     }
 
     fn replicate_hold(self, name: Name<'_>, hold: HoldRef<'_>, (left_ms, delay_ms): (u64, u64)) {
+        let format = grant_format(hold.tolerates, delay_ms);
         // SAFETY: the format says what follows: a string object, bytes with
-        // their length, and four long longs. All are alive; the server copies.
+        // their length, and four long longs, of which it may leave out the last two.
+        // All are alive; the server copies.
         unsafe {
             server!(RedisModule_Replicate)(
                 self.as_ptr(),
                 GRANT.as_ptr(),
-                GRANT_FORMAT.as_ptr(),
+                format.as_ptr(),
                 name.as_ptr(),
                 hold.owner.as_ptr().cast::<c_char>(),
                 hold.owner.len(),
@@ -411,7 +413,19 @@ pub(super) const OK: c_int = raw::REDISMODULE_OK as c_int;
 pub(super) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// key, owner, token, ttl-ms, tolerates, delay-ms
-pub(super) const GRANT_FORMAT: &CStr = c"sbllll";
+const GRANT_FORMAT: &CStr = c"sbllll";
+/// The same, without the last two.
+const PLAIN_GRANT_FORMAT: &CStr = c"sbll";
+
+/// In which form a hold is told: most are exclusive and do not cool, which goes
+/// without saying.
+pub(super) fn grant_format(tolerates: Tolerance, delay_ms: u64) -> &'static CStr {
+    if (tolerates, delay_ms) == (Tolerance::ALONE, 0) {
+        PLAIN_GRANT_FORMAT
+    } else {
+        GRANT_FORMAT
+    }
+}
 
 /// A reply has few parts.
 fn count(parts: usize) -> c_long {

@@ -291,7 +291,7 @@ unsafe extern "C" fn rewrite(
                     server!(RedisModule_EmitAOF)(
                         io,
                         commands::GRANT.as_ptr(),
-                        api::GRANT_FORMAT.as_ptr(),
+                        api::grant_format(hold.tolerates, hold.delay.as_ms()).as_ptr(),
                         key,
                         hold.owner.as_ptr().cast::<c_char>(),
                         hold.owner.len(),

@@ -108,7 +108,7 @@ fn effects_declare_their_key_and_how_many_words_they_have() {
     let server = Server::start();
     let mut client = server.client();
     for (command, arity, keys) in [
-        ("lock._grant", 7, [1, 1, 1]),
+        ("lock._grant", -5, [1, 1, 1]),
         ("lock._end", 4, [1, 1, 1]),
         ("lock._ceiling", 4, [0, 0, 0]),
     ] {

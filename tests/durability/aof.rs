@@ -137,7 +137,7 @@ fn the_log_has_the_ceiling_in_front_of_the_first_grant_in_one_transaction() {
     let token = client.acquired("k", "alice", 30_000);
     let lines = tail_lines_without_times(&server);
     let ceiling = format!("LOCK._CEILING {} 30000", token + RESERVE);
-    let grant = format!("LOCK._GRANT k alice {token} 30000 1 0");
+    let grant = format!("LOCK._GRANT k alice {token} 30000");
     assert_eq!(lines, ["MULTI", &ceiling, &grant, "EXEC"]);
     // A restart opens a term above the ceiling, so the first grant needs one
     // again.
@@ -147,7 +147,7 @@ fn the_log_has_the_ceiling_in_front_of_the_first_grant_in_one_transaction() {
     let token = client.acquired("l", "bob", 30_000);
     let new = tail_lines_without_times(&server).split_off(old);
     let ceiling = format!("LOCK._CEILING {} 30000", token + RESERVE);
-    let grant = format!("LOCK._GRANT l bob {token} 30000 1 0");
+    let grant = format!("LOCK._GRANT l bob {token} 30000");
     assert_eq!(new, ["MULTI", &ceiling, &grant, "EXEC"]);
 }
 

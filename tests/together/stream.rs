@@ -20,18 +20,18 @@ impl Listening {
 fn a_grant_says_how_many_it_tolerates_and_how_long_it_cools() {
     let mut on = Listening::start(600_000);
     for (options, numbers) in [
-        ("", "1 0"),
-        ("SHARED", "0 0"),
-        ("LIMIT 3", "3 0"),
-        ("LIMIT 1", "1 0"),
-        ("DELAY 5000", "1 5000"),
-        ("SHARED DELAY 1", "0 1"),
-        ("DELAY 0 LIMIT 1024 SESSION", "1024 0"),
+        ("", ""),
+        ("SHARED", " 0 0"),
+        ("LIMIT 3", " 3 0"),
+        ("LIMIT 1", ""),
+        ("DELAY 5000", " 1 5000"),
+        ("SHARED DELAY 1", " 0 1"),
+        ("DELAY 0 LIMIT 1024 SESSION", " 1024 0"),
     ] {
         let token = granted(&mut on.client, &format!("k me 60000 {options}"));
         assert_eq!(
             on.heard(),
-            [format!("LOCK._GRANT k me {token} 60000 {numbers}")]
+            [format!("LOCK._GRANT k me {token} 60000{numbers}")]
         );
         on.client.release("k", "me");
         assert_eq!(on.heard(), ["DEL k"]);

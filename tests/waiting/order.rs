@@ -80,7 +80,7 @@ fn a_hand_over_is_one_transaction_on_the_wire() {
     let expected = [
         "MULTI".to_owned(),
         format!("LOCK._END k alice {old}"),
-        format!("LOCK._GRANT k bob {new} 30000 1 0"),
+        format!("LOCK._GRANT k bob {new} 30000"),
         "EXEC".to_owned(),
     ];
     assert_eq!(stream.heard(&mut client), expected);
