@@ -114,9 +114,13 @@ enum PageState {
 
 #[derive(Debug)]
 struct Page {
-    slots: Box<[Slot]>,
+    /// Those that were used; room for all is there.
+    slots: Vec<Slot>,
+    /// The first of those that are free again.
     free_first: Option<u32>,
     taken: u32,
+    /// Where the generations of new slots begin.
+    generation_first: u32,
     /// No slot of the page ever had a larger generation.
     generation_most: u32,
 }
@@ -162,7 +166,7 @@ impl Table {
             unreachable!("an open page is present");
         };
         let (index, generation) = page.take(lock);
-        if page.free_first.is_none() {
+        if page.is_full() {
             self.open.pop();
         }
         self.taken += 1;
@@ -221,7 +225,7 @@ impl Table {
         let PageState::Present(page) = page else {
             return None;
         };
-        let slot = &mut page.slots[(id.slot % PAGE) as usize];
+        let slot = page.slots.get_mut((id.slot % PAGE) as usize)?;
         match &mut slot.content {
             Content::Taken(lock) if slot.generation == id.generation => {
                 (lock.epoch == epoch(&self.epochs, lock.db)).then_some(lock)
@@ -242,11 +246,10 @@ impl Table {
         let PageState::Present(page) = self.pages.get_mut(number as usize)? else {
             return None;
         };
-        let was_full = page.free_first.is_none();
+        let was_full = page.is_full();
         let lock = page.give_back(id.slot % PAGE)?;
         self.taken -= 1;
-        let has_room = page.free_first.is_some();
-        if was_full && has_room {
+        if was_full && !page.is_full() {
             self.open.push(number);
         }
         // One empty page is kept, so that a lone lock that comes and goes does
@@ -297,7 +300,7 @@ impl Table {
 
     /// The handle and lock in a slot, ended by an epoch or not.
     pub fn at(&self, slot: u32) -> Option<(LockId, &Lock)> {
-        let found = &self.page(slot)?.slots[(slot % PAGE) as usize];
+        let found = self.page(slot)?.slots.get((slot % PAGE) as usize)?;
         match &found.content {
             Content::Taken(lock) => Some((
                 LockId {
@@ -334,31 +337,38 @@ fn epoch(epochs: &[u32], db: u32) -> u32 {
 
 impl Page {
     fn new(generation: u32) -> Self {
-        let slots = (0..PAGE).map(|index| Slot {
-            generation,
-            place: NOWHERE,
-            content: Content::Free {
-                next: (index + 1 < PAGE).then_some(index + 1),
-            },
-        });
         Self {
-            slots: slots.collect(),
-            free_first: Some(0),
+            slots: Vec::with_capacity(PAGE as usize),
+            free_first: None,
             taken: 0,
+            generation_first: generation,
             generation_most: generation,
         }
     }
 
-    /// Puts `lock` into the first free slot.
+    fn is_full(&self) -> bool {
+        self.free_first.is_none() && self.slots.len() == PAGE as usize
+    }
+
+    /// Puts `lock` into a slot that is free again, or into a new one.
     fn take(&mut self, lock: Lock) -> (u32, u32) {
-        let index = self.free_first.unwrap_or_default();
+        self.taken += 1;
+        let content = Content::Taken(lock);
+        let Some(index) = self.free_first else {
+            let generation = self.generation_first;
+            self.slots.push(Slot {
+                generation,
+                place: NOWHERE,
+                content,
+            });
+            return (self.slots.len() as u32 - 1, generation);
+        };
         let slot = &mut self.slots[index as usize];
         let Content::Free { next } = slot.content else {
             unreachable!("the list of free slots holds free slots");
         };
-        slot.content = Content::Taken(lock);
+        slot.content = content;
         self.free_first = next;
-        self.taken += 1;
         (index, slot.generation)
     }
 
@@ -386,8 +396,8 @@ impl Page {
 
 impl Places for Table {
     fn place(&self, slot: u32) -> Option<u32> {
-        let place = self.page(slot)?.slots[(slot % PAGE) as usize].place;
-        (place != NOWHERE).then_some(place)
+        let slot = self.page(slot)?.slots.get((slot % PAGE) as usize)?;
+        (slot.place != NOWHERE).then_some(slot.place)
     }
 
     fn set_place(&mut self, slot: u32, place: Option<u32>) {
