@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers test-clients
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -59,6 +59,9 @@ demo: build ## Hand out 10,000 coupons to 64 clients, with the lock and without
 
 test: setup ## Run everything that proves the project
 	@cargo test --locked
+
+test-clients: build ## Run the examples of all clients whose toolchains are there (CLIENT=go)
+	@.ci/clients $(MODULE) $(CLIENT)
 
 test-the-tests: setup ## Put known bugs in, one by one: a test must catch each (some minutes; BUG=name)
 	@tests/seeded_bugs/run $(BUG)
