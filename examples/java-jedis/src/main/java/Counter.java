@@ -32,7 +32,7 @@ public final class Counter {
   /** What the lock protects, in the same Redis: no token, no write. */
   private static void writeRedis(Lock lock, long value) {
     try {
-      Lock.call(KEY, "LOCK.GUARD", lock.token, "SET", "hits", value);
+      Lock.call("LOCK.GUARD", KEY, lock.token, "SET", "hits", value);
     } catch (JedisDataException error) {
       throw error.getMessage().startsWith("STALE") ? new Lock.LeaseLost() : error;
     }
@@ -76,7 +76,7 @@ public final class Counter {
     try (var lock = new Lock(KEY)) {
       Thread.sleep(Lock.TTL_MS * 3 / 2);
       lock.check();
-      expect(Lock.call(KEY, "LOCK.FENCE", lock.token).equals(1L), "it was not kept alive");
+      expect(Lock.call("LOCK.FENCE", KEY, lock.token).equals(1L), "it was not kept alive");
       System.out.println("work longer than the lease: still held");
       Lock.server.del(KEY); // an operator breaks the lock; a long pause does the same
       countOne(); // somebody else, with a larger token

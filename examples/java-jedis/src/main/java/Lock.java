@@ -45,8 +45,8 @@ final class Lock implements AutoCloseable {
     server.close();
   }
 
-  /** Any command; the key comes first, so that a cluster's client knows where to send it. */
-  static Object call(String key, String command, Object... words) {
+  /** Any command; the key is named by itself for the client of a cluster, which routes by it. */
+  static Object call(String command, String key, Object... words) {
     return server.sendCommand(key, command::getBytes, strings(key, words));
   }
 
@@ -64,7 +64,7 @@ final class Lock implements AutoCloseable {
       var words = strings(key, owner, TTL_MS, "BLOCK", WAIT_MS);
       reply = server.sendBlockingCommand(key, "LOCK.ACQUIRE"::getBytes, words);
     } catch (JedisException error) {
-      call(key, "LOCK.RELEASE", owner); // it may have been granted, only the reply is lost
+      call("LOCK.RELEASE", key, owner); // it may have been granted, only the reply is lost
       throw error;
     }
     if (reply == null) throw new IllegalStateException(key + " is held by others");
@@ -76,7 +76,7 @@ final class Lock implements AutoCloseable {
   private void keepAlive() {
     long asked = System.nanoTime();
     try {
-      boolean held = call(key, "LOCK.EXTEND", owner, TTL_MS, "TOKEN", token).equals(1L);
+      boolean held = call("LOCK.EXTEND", key, owner, TTL_MS, "TOKEN", token).equals(1L);
       until = held ? asked + MILLISECONDS.toNanos(TTL_MS) : asked;
       if (!held) beat.cancel(false);
     } catch (JedisException error) {
@@ -93,6 +93,6 @@ final class Lock implements AutoCloseable {
   public void close() {
     beat.cancel(false);
     // Also after the lease was lost: it ends this owner's hold and no other.
-    call(key, "LOCK.RELEASE", owner);
+    call("LOCK.RELEASE", key, owner);
   }
 }
