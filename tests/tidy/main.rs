@@ -1,5 +1,6 @@
 //! Rules about our own source that no compiler knows.
 
+mod examples;
 mod seeded_bugs;
 
 use std::collections::BTreeSet;
@@ -41,8 +42,12 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let path = entry.path();
         // What was built there is not ours.
         if path.is_dir() && !path.ends_with("target") {
+        // What was built, or was installed to try an example.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let foreign = name.starts_with('.') || name == "target" || name == "node_modules";
+        if path.is_dir() && !foreign {
             collect(&path, files);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
+        } else if !foreign && examples::language(&name).is_some() {
             files.push(path);
         }
     }
@@ -74,7 +79,13 @@ fn files_are_short_enough_to_be_read() {
 #[test]
 fn every_file_begins_by_saying_what_it_owns() {
     for source in sources() {
-        assert!(source.text.starts_with("//! "), "{}", source.path);
+        let opening = examples::language(&source.path).expect("a language of ours");
+        // A script's first line says what runs it.
+        let text = match source.text.strip_prefix("#!") {
+            Some(rest) => rest.split_once('\n').map_or("", |(_, text)| text),
+            None => &source.text,
+        };
+        assert!(text.starts_with(opening), "{}", source.path);
     }
 }
 
@@ -141,7 +152,7 @@ fn files_are_named_for_what_they_hold() {
     for source in sources() {
         let name = source.path.rsplit('/').next().unwrap_or_default();
         let vague = ["utils", "util", "helpers", "helper", "misc", "common"];
-        let stem = name.trim_end_matches(".rs");
+        let stem = name.split('.').next().unwrap_or_default();
         assert!(!vague.contains(&stem), "{}", source.path);
     }
 }
