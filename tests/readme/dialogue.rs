@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 
 const README: &str = include_str!("../../README.md");
+const MOVING: &str = include_str!("../../docs/MOVING.md");
 
 /// A command and what follows it.
 struct Exchange {
@@ -16,8 +17,8 @@ struct Exchange {
     shown: String,
 }
 
-fn dialogues() -> Vec<Vec<Exchange>> {
-    let blocks = README.split("```redis-cli\n").skip(1);
+fn dialogues(page: &str) -> Vec<Vec<Exchange>> {
+    let blocks = page.split("```redis-cli\n").skip(1);
     let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default());
     blocks.map(exchanges).collect()
 }
@@ -107,8 +108,17 @@ impl Drop for InBackground {
 
 #[test]
 fn the_dialogues_of_the_readme_are_real() {
-    let dialogues = dialogues();
-    assert!(!dialogues.is_empty(), "the README has a dialogue");
+    are_real(README);
+}
+
+#[test]
+fn the_dialogues_of_the_page_on_moving_over_are_real() {
+    are_real(MOVING);
+}
+
+fn are_real(page: &str) {
+    let dialogues = dialogues(page);
+    assert!(!dialogues.is_empty(), "the page has a dialogue");
     for dialogue in dialogues {
         let server = Server::start();
         // From a token of the page to the token of the server.
