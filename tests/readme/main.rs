@@ -11,4 +11,5 @@ mod support;
 
 mod dialogue;
 mod first_run;
+mod moving;
 mod results;
