@@ -7,8 +7,11 @@ use std::thread;
 
 const OLD: &str = "seat:42";
 const NEW: &str = "seat:42:lock";
-const DELETE_IF_MINE: &str =
-    "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end";
+const DELETE_IF_MINE: &str = "
+    if redis.call('get', KEYS[1]) == ARGV[1] then
+        return redis.call('del', KEYS[1])
+    end
+    return 0";
 const TURNS: u32 = 25;
 
 /// Which locks an instance takes, by the step in which it was rolled out.
