@@ -35,6 +35,7 @@ func Locked(ctx context.Context, key string, work func(context.Context, int64) e
 	owner := rand.Text() // fresh: an owner is never used again
 	// In any case: after an error it may have been granted, and only the reply was lost.
 	// After the lease was lost it does no harm: it ends this owner's hold and no other.
+	// If it fails, the lease ends it.
 	defer server.Do(context.WithoutCancel(ctx), "LOCK.RELEASE", key, owner)
 	words := []any{"LOCK.ACQUIRE", key, owner, ttl.Milliseconds(), "BLOCK", wait.Milliseconds()}
 	token, err := waiting.Do(ctx, words...).Int64() // redis.Nil: others hold it

@@ -71,7 +71,8 @@ async function locked(key, work) {
     clearTimeout(end);
     // In any case: after an error it may have been granted, and only the reply was lost.
     // After the lease was lost it does no harm: it ends this owner's hold and no other.
-    await server.call('LOCK.RELEASE', key, owner);
+    // If it fails, the lease ends it.
+    await server.call('LOCK.RELEASE', key, owner).catch(() => {});
   }
 }
 

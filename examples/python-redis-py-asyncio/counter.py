@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 import sys
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import redis.asyncio as redis
 
@@ -51,7 +51,8 @@ async def locked(key):
     finally:
         # In any case: after an error it may have been granted, and only the reply was lost.
         # After the lease was lost it does no harm: it ends this owner's hold and no other.
-        await asyncio.shield(server.execute_command("LOCK.RELEASE", key, owner))
+        with suppress(redis.RedisError):  # if this fails, the lease ends it
+            await asyncio.shield(server.execute_command("LOCK.RELEASE", key, owner))
 
 
 async def keep_alive(key, owner, token, lease):

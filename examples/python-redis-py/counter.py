@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import redis
 
@@ -39,7 +40,7 @@ class Lock:
             words = (self.key, self.owner, TTL_MS, "BLOCK", WAIT_MS)
             self.token = waiting.execute_command("LOCK.ACQUIRE", *words)
         except BaseException:  # it may have been granted, only the reply is lost
-            server.execute_command("LOCK.RELEASE", self.key, self.owner)
+            self.release()
             raise
         if self.token is None:
             raise TimeoutError(f"{self.key} is held by others")
@@ -66,8 +67,11 @@ class Lock:
 
     def __exit__(self, *_):
         self.done.set()
-        # Also after the lease was lost: it ends this owner's hold and no other.
-        server.execute_command("LOCK.RELEASE", self.key, self.owner)
+        self.release()  # also after the lease was lost: it ends this owner's hold and no other
+
+    def release(self):
+        with suppress(redis.RedisError):  # if this fails, the lease ends it
+            server.execute_command("LOCK.RELEASE", self.key, self.owner)
 
 
 def database():

@@ -64,7 +64,7 @@ final class Lock implements AutoCloseable {
       var words = strings(key, owner, TTL_MS, "BLOCK", WAIT_MS);
       reply = server.sendBlockingCommand(key, "LOCK.ACQUIRE"::getBytes, words);
     } catch (JedisException error) {
-      call("LOCK.RELEASE", key, owner); // it may have been granted, only the reply is lost
+      release(); // it may have been granted, only the reply is lost
       throw error;
     }
     if (reply == null) throw new IllegalStateException(key + " is held by others");
@@ -93,6 +93,14 @@ final class Lock implements AutoCloseable {
   public void close() {
     beat.cancel(false);
     // Also after the lease was lost: it ends this owner's hold and no other.
-    call("LOCK.RELEASE", key, owner);
+    release();
+  }
+
+  private void release() {
+    try {
+      call("LOCK.RELEASE", key, owner);
+    } catch (JedisException error) {
+      // The lease ends it.
+    }
   }
 }

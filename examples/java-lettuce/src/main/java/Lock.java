@@ -88,7 +88,7 @@ final class Lock implements AutoCloseable {
         throw error;
       }
     } catch (Exception error) {
-      integer("LOCK.RELEASE", key, owner); // it may have been granted, only the reply is lost
+      release(); // it may have been granted, only the reply is lost
       throw new RedisException(error);
     }
     if (reply == null) throw new IllegalStateException(key + " is held by others");
@@ -117,6 +117,14 @@ final class Lock implements AutoCloseable {
   public void close() {
     beat.cancel(false);
     // Also after the lease was lost: it ends this owner's hold and no other.
-    integer("LOCK.RELEASE", key, owner);
+    release();
+  }
+
+  private void release() {
+    try {
+      integer("LOCK.RELEASE", key, owner);
+    } catch (RedisException error) {
+      // The lease ends it.
+    }
   }
 }
