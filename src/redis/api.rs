@@ -5,6 +5,7 @@
 //! [`missing_function`] is asked at load, before any of them is called.
 
 use super::audience;
+use super::decimal::Decimal;
 use crate::commands::info::Tree;
 use crate::commands::{Reply, CEILING, END, GRANT};
 use crate::lock::holders::HoldRef;
@@ -336,9 +337,10 @@ impl<'call> Context<'call> {
 
     fn replicate_hold(self, name: Name<'_>, hold: HoldRef<'_>, (left_ms, delay_ms): (u64, u64)) {
         let format = grant_format(hold.tolerates, delay_ms);
-        // SAFETY: the format says what follows: a string object, bytes with
-        // their length, and four long longs, of which it may leave out the last two.
-        // All are alive; the server copies.
+        let (token, left) = (Decimal::new(hold.token.get()), Decimal::new(left_ms));
+        // SAFETY: the format says what follows: a string object, three times bytes with
+        // their length, and two long longs, which it may leave out. All are alive; the
+        // server copies.
         unsafe {
             server!(RedisModule_Replicate)(
                 self.as_ptr(),
@@ -347,8 +349,10 @@ impl<'call> Context<'call> {
                 name.as_ptr(),
                 hold.owner.as_ptr().cast::<c_char>(),
                 hold.owner.len(),
-                long(hold.token.get()),
-                long(left_ms),
+                token.as_ptr(),
+                token.len(),
+                left.as_ptr(),
+                left.len(),
                 long(hold.tolerates.to_number()),
                 long(delay_ms),
             );
@@ -413,9 +417,9 @@ pub(super) const OK: c_int = raw::REDISMODULE_OK as c_int;
 pub(super) const ERR: c_int = raw::REDISMODULE_ERR as c_int;
 
 /// key, owner, token, ttl-ms, tolerates, delay-ms
-const GRANT_FORMAT: &CStr = c"sbllll";
+const GRANT_FORMAT: &CStr = c"sbbbll";
 /// The same, without the last two.
-const PLAIN_GRANT_FORMAT: &CStr = c"sbll";
+const PLAIN_GRANT_FORMAT: &CStr = c"sbbb";
 
 /// In which form a hold is told: most are exclusive and do not cool, which goes
 /// without saying.

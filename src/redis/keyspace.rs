@@ -11,6 +11,7 @@
 //! There is no copy callback: COPY of a lock is refused by the server.
 
 use super::api::{self, server, Level, LockType};
+use super::decimal::Decimal;
 use super::flags::Flags;
 use super::state::{self, Attention, Role, Suspect};
 use super::{clock, entry};
@@ -285,6 +286,8 @@ unsafe extern "C" fn rewrite(
                 return;
             };
             for hold in lock.holders.stored(clock::boot()) {
+                let token = Decimal::new(hold.token.get());
+                let left = Decimal::new(hold.lease.map_or(0, Ttl::as_ms));
                 // SAFETY: the format says what follows, as in `replicate_grant`;
                 // everything is alive, and the server writes it at once.
                 unsafe {
@@ -295,8 +298,10 @@ unsafe extern "C" fn rewrite(
                         key,
                         hold.owner.as_ptr().cast::<c_char>(),
                         hold.owner.len(),
-                        api::long(hold.token.get()),
-                        api::long(hold.lease.map_or(0, Ttl::as_ms)),
+                        token.as_ptr(),
+                        token.len(),
+                        left.as_ptr(),
+                        left.len(),
                         api::long(hold.tolerates.to_number()),
                         api::long(hold.delay.as_ms()),
                     );

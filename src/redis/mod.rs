@@ -46,6 +46,7 @@ mod call;
 mod clock;
 mod cluster;
 mod config;
+mod decimal;
 mod describe;
 mod entry;
 mod events;

@@ -40,8 +40,6 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     };
     for entry in entries.flatten() {
         let path = entry.path();
-        // What was built there is not ours.
-        if path.is_dir() && !path.ends_with("target") {
         // What was built, or was installed to try an example.
         let name = entry.file_name().to_string_lossy().into_owned();
         let foreign = name.starts_with('.') || name == "target" || name == "node_modules";
