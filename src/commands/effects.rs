@@ -12,8 +12,8 @@
 //! 0 says that it is over and the hold cools. `tolerates` is how many may hold the
 //! lock together, 0 for any number; `delay-ms` is how long the hold cools after its
 //! lease, or from now on. Most holds are exclusive and do not cool: of them neither is
-//! said, as each word costs a log and a replica as much as a look at a key. `since-ms` is when the term began, in milliseconds since
-//! the start of 2024.
+//! said, as each word costs a log and a replica as much as a look at a key. `since-ms`
+//! is when the term began, in milliseconds since the start of 2024.
 
 use super::syntax::{Argument, Shape, KEY, OWNER, TOKEN, TTL};
 use super::{Arguments, Command, Error, Kind, Request};
