@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers test-clients
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers test-clients
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -108,7 +108,13 @@ SHORT := waiting/vanishing:: waiting/pipelines:: waiting/session:: commands/bad_
 test-valgrind-short: ## A part of it, in minutes
 	@$(MAKE) --no-print-directory test-valgrind TESTS="$(SHORT)"
 
-bench: build ## Each command beside what people use instead, on every server there is (15 min)
+bench: ## Everything beside what people use instead, into benches/RESULTS.md (50 min)
+	@for part in throughput peers scale contention instructions; do
+	  $(MAKE) --no-print-directory bench-$$part
+	done
+	.ci/results
+
+bench-throughput: build ## Each command beside what people use instead, on every server there is (15 min)
 	@cargo build --release --locked -p redis-lock-bench
 	target/release/throughput --module $(MODULE) $(ARGS)
 

@@ -147,7 +147,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(picture) = picture::drawn(&report)? {
         std::fs::write(file("svg"), picture)?;
     }
-    println!("\n{table}\nWritten to {}.*", file("").display());
+    println!("\n{table}\nWritten to {}", file("*").display());
     Ok(())
 }
 

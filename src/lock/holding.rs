@@ -375,7 +375,7 @@ impl Locks {
     }
 
     pub(super) fn remove(&mut self, id: LockId) -> Option<Lock> {
-        if self.table.at(id.slot())?.0 != id {
+        if !self.is_in_table(id) {
             return None;
         }
         self.deadlines.remove(id.slot(), &mut self.table);

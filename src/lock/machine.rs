@@ -289,6 +289,13 @@ impl Locks {
         self.table.get(id)
     }
 
+    /// Whether the table has the lock behind a handle, ended by FLUSH or not.
+    pub fn is_in_table(&self, id: LockId) -> bool {
+        self.table
+            .at(id.slot())
+            .is_some_and(|(there, _)| there == id)
+    }
+
     /// When the next connection stops waiting.
     pub fn next_wait_deadline(&self) -> Option<BootTime> {
         self.lines.next_deadline()
