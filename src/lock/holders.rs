@@ -15,7 +15,7 @@
 //! deadline. Which of these a hold is depends on the time alone; nobody has to
 //! come by for it to change.
 //!
-//! A single hold is kept in place; [`Many`] keeps several.
+//! A single hold is kept in place; `many.rs` keeps several.
 
 use super::bytes::ShortBytes;
 use super::many::Many;
