@@ -65,13 +65,9 @@ impl Hold {
         delay: Delay,
     ) -> Self {
         Self {
-            owner: owner.into(),
-            token,
-            deadline,
             delay,
-            session: None,
             tolerates,
-            cooling: CoolingNews::Unsaid,
+            ..Self::plain(owner.into(), token, deadline)
         }
     }
 
@@ -90,6 +86,19 @@ impl Hold {
 }
 
 impl<Owner> Hold<Owner> {
+    /// A hold of which nothing more is to be said.
+    fn plain(owner: Owner, token: Token, deadline: BootTime) -> Self {
+        Self {
+            owner,
+            token,
+            deadline,
+            delay: Delay::NONE,
+            session: None,
+            tolerates: Tolerance::ALONE,
+            cooling: CoolingNews::Unsaid,
+        }
+    }
+
     /// Whether it cools, and nobody was told so.
     fn cools_unsaid(&self, now: BootTime) -> bool {
         self.cooling == CoolingNews::Unsaid && self.counts(now) && !self.is_live(now)
@@ -182,29 +191,13 @@ struct Plain {
 
 impl Plain {
     fn view(&self) -> HoldRef<'_> {
-        Hold {
-            owner: &self.owner,
-            token: self.token,
-            deadline: self.deadline,
-            delay: Delay::NONE,
-            session: None,
-            tolerates: Tolerance::ALONE,
-            cooling: CoolingNews::Unsaid,
-        }
+        Hold::plain(&self.owner, self.token, self.deadline)
     }
 
     /// The hold; what is left here is to be thrown away.
     fn take(&mut self) -> Hold {
         let owner = std::mem::take(&mut self.owner);
-        Hold {
-            owner,
-            token: self.token,
-            deadline: self.deadline,
-            delay: Delay::NONE,
-            session: None,
-            tolerates: Tolerance::ALONE,
-            cooling: CoolingNews::Unsaid,
-        }
+        Hold::plain(owner, self.token, self.deadline)
     }
 }
 
