@@ -31,6 +31,23 @@ fn saved_locks_survive_a_crash_with_holder_and_token() {
 }
 
 #[test]
+fn owners_of_every_length_are_saved_and_loaded() {
+    let mut server = Server::start();
+    let mut client = server.client();
+    // Records go into files in pieces up to some length, and whole from then on.
+    for length in (1..=150).chain([511, 512]) {
+        client.acquired(&format!("of-{length}"), &"o".repeat(length), 600_000);
+    }
+    let saved = digest(&mut client);
+    client.say("SAVE");
+    server.crash();
+    let mut client = server.client();
+    assert_eq!(digest(&mut client), saved);
+    assert_eq!(client.release("of-512", &"o".repeat(512)), 1);
+    server.assert_healthy();
+}
+
+#[test]
 fn tokens_issued_after_the_save_are_never_issued_again() {
     let mut server = Server::start();
     let mut client = server.client();
