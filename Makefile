@@ -108,7 +108,7 @@ SHORT := waiting/vanishing:: waiting/pipelines:: waiting/session:: commands/bad_
 test-valgrind-short: ## A part of it, in minutes
 	@$(MAKE) --no-print-directory test-valgrind TESTS="$(SHORT)"
 
-bench: ## Everything beside what people use instead, into benches/RESULTS.md (50 min)
+bench: ## Everything beside what people use instead, into benches/RESULTS.md (an hour)
 	@for part in throughput peers scale contention instructions; do
 	  $(MAKE) --no-print-directory bench-$$part
 	done
@@ -127,9 +127,9 @@ bench-instructions: build ## Count the instructions of each command, under callg
 	cargo build --release --locked -p redis-lock-bench
 	target/release/instructions --module $(MODULE) $(ARGS)
 
-bench-scale: build ## A million locks: speed, memory, files, stalls (10 min; ARGS="--only memory")
+bench-scale: build ## One to ten million locks: speed, memory, files, stalls (20 min; ARGS="--only memory")
 	@cargo build --release --locked -p redis-lock-bench
-	target/release/scale $(MODULE) --servers "$$REDIS_SERVER,target/servers/redis-8,target/servers/valkey-9" $(ARGS)
+	target/release/scale $(MODULE) --servers "$$REDIS_SERVER,target/servers/redis-8,target/servers/valkey-9" --more 10000000 $(ARGS)
 
 peers: ## Fetch etcd and ZooKeeper into target/peers (Debian)
 	@.ci/peers
