@@ -21,16 +21,20 @@ pub struct Pair {
     pub theirs: Server,
 }
 
-/// Everything that is measured while more and more locks are held.
+/// Requests a second of each verb: ours and theirs.
+pub type Speeds = Vec<[f64; 2]>;
+
+/// Everything that is measured while more and more locks are held; how fast it was with
+/// ten thousand.
 pub fn measure(
     arguments: &Arguments,
     pair: &mut Pair,
     findings: &mut Findings<'_>,
-) -> Result<(), Failure> {
+) -> Result<Speeds, Failure> {
     let mut sides = pair.sides()?;
     let empty = pair.memory()?;
     let mut held = 0;
-    let mut at_ten_thousand = None;
+    let mut at_ten_thousand = Speeds::new();
     for size in arguments.sizes() {
         eprintln!("  {size} held ...");
         for side in &mut sides {
@@ -53,14 +57,10 @@ pub fn measure(
             );
         }
         if arguments.does(Part::Throughput) {
-            let speeds = throughput(arguments, &mut sides, size)?;
-            for (verb, speeds) in VERBS.iter().zip(&speeds) {
-                let name = format!("{}, {size} held", verb.name());
-                findings.beside(name, Unit::PerSecond, *speeds, None);
-            }
+            let speeds = with_held(arguments, &mut sides, size, findings)?;
             match size {
-                10_000 => at_ten_thousand = Some(speeds),
-                10_001.. => compare(size, at_ten_thousand.as_deref(), &speeds, findings),
+                10_000 => at_ten_thousand = speeds,
+                10_001.. => compare(size, &at_ten_thousand, &speeds, findings),
                 _ => {}
             }
         }
@@ -86,7 +86,42 @@ pub fn measure(
             Some(Target::AtMost(256.0)),
         );
     }
+    Ok(at_ten_thousand)
+}
+
+/// Throughput with still more locks held, on servers of their own.
+pub fn with_more(
+    arguments: &Arguments,
+    pair: &Pair,
+    at_ten_thousand: &Speeds,
+    findings: &mut Findings<'_>,
+) -> Result<(), Failure> {
+    let mut sides = pair.sides()?;
+    let mut held = 0;
+    for &size in &arguments.more {
+        eprintln!("  {size} held ...");
+        for side in &mut sides {
+            side.all(Verb::Take, held..size)?;
+        }
+        held = size;
+        let speeds = with_held(arguments, &mut sides, size, findings)?;
+        compare(size, at_ten_thousand, &speeds, findings);
+    }
     Ok(())
+}
+
+fn with_held(
+    arguments: &Arguments,
+    sides: &mut [Side; 2],
+    size: u64,
+    findings: &mut Findings<'_>,
+) -> Result<Speeds, Failure> {
+    let speeds = throughput(arguments, sides, size)?;
+    for (verb, speeds) in VERBS.iter().zip(&speeds) {
+        let name = format!("{}, {size} held", verb.name());
+        findings.beside(name, Unit::PerSecond, *speeds, None);
+    }
+    Ok(speeds)
 }
 
 impl Pair {
@@ -104,8 +139,8 @@ impl Pair {
 }
 
 /// How throughput here is to that with ten thousand held, for each verb.
-fn compare(size: u64, before: Option<&[[f64; 2]]>, now: &[[f64; 2]], findings: &mut Findings<'_>) {
-    for ((verb, before), now) in VERBS.iter().zip(before.unwrap_or_default()).zip(now) {
+fn compare(size: u64, before: &Speeds, now: &Speeds, findings: &mut Findings<'_>) {
+    for ((verb, before), now) in VERBS.iter().zip(before).zip(now) {
         let name = format!("{}: with {size} held, of that with 10000", verb.name());
         let target = (size == 1_000_000).then_some(Target::EachAtLeast(0.75));
         let parts = [now[0] / before[0], now[1] / before[1]];
@@ -114,11 +149,7 @@ fn compare(size: u64, before: Option<&[[f64; 2]]>, now: &[[f64; 2]], findings: &
 }
 
 /// Requests a second of each verb on each side. The sides take turns.
-fn throughput(
-    arguments: &Arguments,
-    sides: &mut [Side; 2],
-    held: u64,
-) -> Result<Vec<[f64; 2]>, Failure> {
+fn throughput(arguments: &Arguments, sides: &mut [Side; 2], held: u64) -> Result<Speeds, Failure> {
     let mut spent = [[Duration::ZERO; 2]; VERBS.len()];
     let portions = arguments.requests.div_ceil(AT_ONCE);
     let mut requests = Requests::default();

@@ -65,7 +65,7 @@ pub struct Arguments {
     pub locks: u64,
     /// Further sizes for throughput, like 10000000 (some 3 GiB for each side).
     #[arg(long, value_delimiter = ',')]
-    more: Vec<u64>,
+    pub more: Vec<u64>,
     /// Requests of each kind for throughput.
     #[arg(long, default_value_t = 200_000)]
     pub requests: u64,
@@ -84,6 +84,9 @@ pub struct Arguments {
     /// Where scale.md, scale.json and scale.svg are written.
     #[arg(long, default_value = "benches/results")]
     into: PathBuf,
+    /// Keep what scale.json has of an earlier run, but for what is measured now.
+    #[arg(long)]
+    add: bool,
 }
 
 impl Arguments {
@@ -97,7 +100,6 @@ impl Arguments {
         let mut sizes = vec![self.locks];
         if self.does(Part::Throughput) {
             sizes.extend([1, 10_000]);
-            sizes.extend(&self.more);
         }
         sizes.sort_unstable();
         sizes.dedup();
@@ -139,8 +141,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
     }
     report.finish(arguments.rounds);
-    std::fs::create_dir_all(&arguments.into)?;
     let file = |ending: &str| arguments.into.join(format!("scale.{ending}"));
+    if arguments.add {
+        report.add_to(serde_json::from_slice(&std::fs::read(file("json"))?)?);
+    }
+    std::fs::create_dir_all(&arguments.into)?;
     let table = report.table();
     std::fs::write(file("md"), &table)?;
     std::fs::write(file("json"), report.json()?)?;
@@ -159,11 +164,16 @@ fn one_round(
     use Part::{Files, Handoff, Memory, Throughput};
     let parts = [Throughput, Memory, Handoff, Files];
     if parts.iter().any(|&part| arguments.does(part)) {
-        let mut pair = Pair {
-            ours: Server::start(at.0, at.1)?,
-            theirs: Server::start(at.0, at.1)?,
+        let pair = || -> Result<Pair, Failure> {
+            Ok(Pair {
+                ours: Server::start(at.0, at.1)?,
+                theirs: Server::start(at.0, at.1)?,
+            })
         };
-        held::measure(arguments, &mut pair, findings)?;
+        let at_ten_thousand = held::measure(arguments, &mut pair()?, findings)?;
+        if arguments.does(Throughput) && !arguments.more.is_empty() {
+            held::with_more(arguments, &pair()?, &at_ten_thousand, findings)?;
+        }
     }
     stalls::measure(arguments, at, findings)
 }

@@ -1,11 +1,11 @@
 //! What was measured, for people (a table) and for machines (JSON).
 
 use crate::Failure;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Requests.
@@ -21,7 +21,7 @@ pub enum Unit {
 }
 
 /// What the project promises itself.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// Ours to theirs; or ours, if there is no other.
@@ -33,7 +33,7 @@ pub enum Target {
 }
 
 /// One number, or two side by side.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// Which server.
     pub server: String,
@@ -62,7 +62,7 @@ pub struct Findings<'a> {
 }
 
 /// A whole run.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// How often everything was measured.
     pub rounds: usize,
@@ -84,7 +84,7 @@ pub struct Gap {
 }
 
 /// The gaps of the first round.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Gaps {
     /// How many pings there were.
     pub pings: usize,
@@ -240,6 +240,28 @@ impl Report {
             };
             row.met = row.is_met();
             self.rows.push(row);
+        }
+    }
+
+    /// Puts what was measured now in the place of what an earlier run has of it.
+    pub fn add_to(&mut self, earlier: Self) {
+        let new = std::mem::replace(&mut self.rows, earlier.rows);
+        for row in new {
+            let same = |it: &Row| it.server == row.server && it.name == row.name;
+            let behind = |it: &Row| it.server == row.server;
+            match self.rows.iter().position(same) {
+                Some(at) => self.rows[at] = row,
+                None => match self.rows.iter().rposition(behind) {
+                    Some(at) => self.rows.insert(at + 1, row),
+                    None => self.rows.push(row),
+                },
+            }
+        }
+        for (server, gaps) in earlier.gaps_ms {
+            let of_server = self.gaps_ms.entry(server).or_default();
+            for (meanwhile, gaps) in gaps {
+                of_server.entry(meanwhile).or_insert(gaps);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Holds moved by one look, at most. One takes 0.5 to 1 µs.
-pub const LOOK_MOST: usize = 512;
+pub const LOOK_MOST: usize = 128;
 
 /// Holds reported as over by one step, at most. No fewer than `LIMIT` may say: who is
 /// let in under a limit is told of after everybody whose end made room for it.

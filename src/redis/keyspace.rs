@@ -203,7 +203,8 @@ fn is_too_far(hold: &StoredHold<'_>) -> bool {
 }
 
 fn make_lock(db: u32, key: &[u8], holds: &[StoredHold<'_>]) -> LockId {
-    let mut effects = Vec::new();
+    // A file of a million locks comes here a million times: one list for all.
+    let mut effects = state::with(|shell| std::mem::take(&mut shell.effects));
     let mut lock = None;
     for hold in holds {
         let event = Event::ApplyGrant {
@@ -224,6 +225,7 @@ fn make_lock(db: u32, key: &[u8], holds: &[StoredHold<'_>]) -> LockId {
         });
         lock = stored.or(lock);
     }
+    state::with(|shell| shell.effects = effects);
     lock.unwrap_or(LockId::DEAD)
 }
 
