@@ -64,7 +64,7 @@ pub struct Findings<'a> {
 /// A whole run.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// How often everything was measured.
+    /// How often everything was measured, at least.
     pub rounds: usize,
     /// The medians.
     pub rows: Vec<Row>,
@@ -245,6 +245,7 @@ impl Report {
 
     /// Puts what was measured now in the place of what an earlier run has of it.
     pub fn add_to(&mut self, earlier: Self) {
+        self.rounds = self.rounds.min(earlier.rounds);
         let new = std::mem::replace(&mut self.rows, earlier.rows);
         for row in new {
             let same = |it: &Row| it.server == row.server && it.name == row.name;
@@ -294,7 +295,7 @@ impl Report {
             );
         }
         table += &format!(
-            "\nServer and client on one machine, AOF off, medians of {} rounds; keys of 13 bytes, \
+            "\nServer and client on one machine, AOF off, medians of at least {} rounds; keys of 13 bytes, \
              owners of 16. Requests are sent in portions of 1,000 on one connection, ours and \
              theirs in turn. A gap is the time from a PING to its PONG on a second connection.\n",
             self.rounds

@@ -13,9 +13,8 @@
 //! |---|---|
 //! | 1 | an exclusive holder, or none (a dead handle) |
 //! | 2 | any number of holders, each with how many it tolerates and how long it cools |
-//! | 3 | the same; a short one is saved in pieces (`src/redis/stored.rs`) |
 //!
-//! The counter has the same form in all.
+//! The counter has the same form in both.
 
 use super::holders::StoredHold;
 use super::table::Lock;
@@ -27,7 +26,7 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The version that is written, and the newest that can be read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct RecordOf1<'a> {
@@ -135,7 +134,7 @@ impl<'a> Holder<'a> {
 pub fn decode(version: u32, bytes: &[u8]) -> Result<Vec<StoredHold<'_>>, Refusal> {
     let holds = match version {
         1 => decode_1(bytes)?,
-        2 | VERSION => decode_2(bytes)?,
+        VERSION => decode_2(bytes)?,
         _ => return Err(Refusal::Version),
     };
     let fits = |hold: &StoredHold<'_>| hold.tolerates.allows(holds.len());

@@ -14,7 +14,6 @@ use super::api::{self, server, Level, LockType};
 use super::decimal::Decimal;
 use super::flags::Flags;
 use super::state::{self, Attention, Role, Suspect};
-use super::stored::{self, FileString, Record};
 use super::{clock, entry};
 use crate::commands;
 use crate::lock::holders::StoredHold;
@@ -138,19 +137,61 @@ unsafe extern "C" fn save(io: *mut raw::RedisModuleIO, value: *mut c_void) {
     entry::fence((), || {
         let bytes =
             state::with(|shell| record::encode(clock::boot(), shell.locks.lock(handle(value))));
-        stored::save_record(io, &bytes);
+        save_bytes(io, &bytes);
     });
+}
+
+fn save_bytes(io: *mut raw::RedisModuleIO, bytes: &[u8]) {
+    // SAFETY: the server passed `io` to the callback that calls this; it copies
+    // the bytes.
+    unsafe {
+        server!(RedisModule_SaveStringBuffer)(io, bytes.as_ptr().cast::<c_char>(), bytes.len());
+    }
+}
+
+/// Bytes that the server read from a file, freed when they go.
+struct FileBytes {
+    bytes: *mut c_char,
+    length: usize,
+}
+
+impl FileBytes {
+    /// `None` if the file ends early or has something else here.
+    fn read(io: *mut raw::RedisModuleIO) -> Option<Self> {
+        let mut length = 0;
+        // SAFETY: the server passed `io` to the callback that calls this.
+        let (bytes, is_error) = unsafe {
+            let bytes = server!(RedisModule_LoadStringBuffer)(io, &mut length);
+            (bytes, server!(RedisModule_IsIOError)(io) != 0)
+        };
+        let read = Self { bytes, length };
+        (!is_error && !bytes.is_null()).then_some(read)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the server gave so many bytes, and they are ours.
+        unsafe { api::slice(self.bytes, self.length) }
+    }
+}
+
+impl Drop for FileBytes {
+    fn drop(&mut self) {
+        if !self.bytes.is_null() {
+            // SAFETY: the server allocated them for us; freed once.
+            unsafe { server!(RedisModule_Free)(self.bytes.cast()) };
+        }
+    }
 }
 
 /// Null is an error: RESTORE says so, loading a file ends with the server's own
 /// message.
 unsafe extern "C" fn load(io: *mut raw::RedisModuleIO, version: c_int) -> *mut c_void {
     entry::fence(std::ptr::null_mut(), || {
-        let version = u32::try_from(version).unwrap_or_default();
-        let Some(stored) = Record::load(io, version) else {
+        let Some(file) = FileBytes::read(io) else {
             return std::ptr::null_mut();
         };
-        match record::decode(version, stored.bytes()) {
+        let version = u32::try_from(version).unwrap_or_default();
+        match record::decode(version, file.bytes()) {
             Ok(holds) => load_lock(io, &holds),
             Err(refusal) => {
                 let text = format!("a stored lock is refused: {refusal:?} (version {version})");
@@ -321,7 +362,7 @@ unsafe extern "C" fn memory_usage(
 unsafe extern "C" fn save_counter(io: *mut raw::RedisModuleIO, _when: c_int) {
     entry::fence((), || {
         let counter = state::with(|shell| shell.locks.tokens().stored()).unwrap_or_default();
-        stored::save_string(io, &record::encode_counter(counter));
+        save_bytes(io, &record::encode_counter(counter));
     });
 }
 
@@ -330,7 +371,7 @@ unsafe extern "C" fn save_counter(io: *mut raw::RedisModuleIO, _when: c_int) {
 unsafe extern "C" fn save_counter_if_any(io: *mut raw::RedisModuleIO, _when: c_int) {
     entry::fence((), || {
         if let Some(counter) = state::with(|shell| shell.locks.tokens().stored()) {
-            stored::save_string(io, &record::encode_counter(counter));
+            save_bytes(io, &record::encode_counter(counter));
         }
     });
 }
@@ -341,7 +382,7 @@ unsafe extern "C" fn load_counter(
     _when: c_int,
 ) -> c_int {
     entry::fence(api::ERR, || {
-        let Some(file) = FileString::load(io) else {
+        let Some(file) = FileBytes::read(io) else {
             return api::ERR;
         };
         let version = u32::try_from(version).unwrap_or_default();

@@ -15,7 +15,6 @@
 //! | [`entry`]     | the fence no panic crosses, and the way every command takes |
 //! | [`state`]     | the one global: the locks of this server |
 //! | [`keyspace`]  | the native type `redislock`: save, load, rewrite, digest |
-//! | [`stored`]    | how records go into files, in pieces, and come out |
 //! | [`apply`]     | effects carried out: the key, the log, the replicas |
 //! | [`audience`]  | whether anybody hears what is replicated |
 //! | [`blocked`]   | clients that wait: blocked, told, gone |
@@ -58,5 +57,4 @@ mod lacks;
 mod load;
 mod server_commands;
 mod state;
-mod stored;
 mod turn;

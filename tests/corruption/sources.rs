@@ -1,6 +1,6 @@
 //! The payloads to begin with: the DUMPs of many kinds of locks.
 
-use crate::support::payload::{record_saved, saved, taken_apart, OF_VERSION_1};
+use crate::support::payload::{taken_apart, OF_VERSION_1};
 use crate::support::{eventually, Server};
 
 /// What a server writes, and what an earlier version of the module wrote.
@@ -9,14 +9,14 @@ pub struct Sources {
     pub values: Vec<Vec<u8>>,
     /// What the module itself wrote into them.
     pub records: Vec<Vec<u8>>,
-    /// What stands in front of a record: a module's value, and which module's.
+    /// What stands in front of a record's length: a module's value, and which module's.
     head: Vec<u8>,
     /// The version of the server's format.
     pub version: Vec<u8>,
 }
 
-/// The type, the module's name and version.
-const HEAD_BYTES: usize = 1 + 9;
+/// The type, the module's name and version, the mark of a string.
+const HEAD_BYTES: usize = 1 + 9 + 1;
 
 /// Each word of a call; a space is a word's end.
 const HELD: [&[&str]; 9] = [
@@ -82,7 +82,7 @@ impl Sources {
                 version = written.to_vec();
                 head = value[..HEAD_BYTES].to_vec();
                 if compresses == "no" {
-                    records.push(record_saved(&value[HEAD_BYTES..]).0);
+                    records.push(record_in(value).to_vec());
                 }
             }
         }
@@ -96,6 +96,18 @@ impl Sources {
 
     /// A value with this record, all lengths around it right.
     pub fn wrapped(&self, record: &[u8]) -> Vec<u8> {
-        [&self.head[..], &saved(record), &[0]].concat()
+        let length = u32::try_from(record.len()).expect("a short one");
+        let length = [&[0x80][..], &length.to_be_bytes()].concat();
+        [&self.head, &length, record, &[0]].concat()
     }
+}
+
+/// A length is of one byte, or of two with the bits 01 in front.
+fn record_in(value: &[u8]) -> &[u8] {
+    let record = match value[HEAD_BYTES] >> 6 {
+        0 => &value[HEAD_BYTES + 1..],
+        1 => &value[HEAD_BYTES + 2..],
+        _ => panic!("a record of more than 16 KiB"),
+    };
+    record.split_last().expect("the end is marked").1
 }

@@ -180,12 +180,12 @@ fn a_lock_that_no_server_saves_is_refused_with_a_line_in_the_log() {
 fn a_file_of_a_later_version_is_refused_and_the_log_says_which() {
     let (mut server, file) = saved();
     let mut later = file.clone();
-    later.set_version_of_value(OWNER, 4);
+    later.set_version_of_value(OWNER, 3);
     let (ended, said) = start_on(&mut server, &later);
     assert_refused(ended, &said, "value");
-    assert!(said.contains("Version (version 4)"), "{said}");
+    assert!(said.contains("Version (version 3)"), "{said}");
     let mut later = file;
-    later.set_version_of_counter(4);
+    later.set_version_of_counter(3);
     let (ended, said) = start_on(&mut server, &later);
     assert_refused(ended, &said, "counter");
     assert!(said.contains("counter of the file is refused: Version"));

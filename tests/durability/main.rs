@@ -11,7 +11,7 @@ mod support;
 mod aof;
 mod clock;
 mod corrupt;
-mod earlier_versions;
+mod frozen_files;
 mod holds;
 mod imported;
 mod keeping;

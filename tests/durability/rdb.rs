@@ -34,7 +34,7 @@ fn saved_locks_survive_a_crash_with_holder_and_token() {
 fn owners_of_every_length_are_saved_and_loaded() {
     let mut server = Server::start();
     let mut client = server.client();
-    // Records go into files in pieces up to some length, and whole from then on.
+    // The server tries to compress from some length on.
     for length in (1..=150).chain([511, 512]) {
         client.acquired(&format!("of-{length}"), &"o".repeat(length), 600_000);
     }

@@ -1,10 +1,9 @@
 //! An RDB file as bytes: the counter and the locks in it, found and replaced.
 //!
 //! What the tests know of the format: a value of a module is the module's id,
-//! then strings with their lengths, then a zero. The counter is shorter than 64
-//! bytes, so its length is one byte; a record is one string or several.
+//! then strings with their lengths, then a zero. The strings of this module are
+//! shorter than 64 bytes here, so a length is one byte.
 
-use super::support::payload::{record_saved, saved, STRING};
 use super::support::{varint, Server};
 use std::fs;
 use std::ops::Range;
@@ -18,7 +17,9 @@ pub struct SnapshotFile {
 }
 
 /// The version of the module's data that is written.
-const VERSION: u8 = 3;
+const VERSION: u8 = 2;
+/// A string follows.
+const STRING: u8 = 5;
 /// Data of a module that belongs to no key.
 const AUX: u8 = 0xf7;
 /// A number of 64 bits follows.
@@ -51,19 +52,17 @@ impl SnapshotFile {
     /// Where the value of the lock of `owner` is, from the module's id to the
     /// zero behind it.
     pub fn value(&self, owner: &str) -> Range<usize> {
-        let strings = self.strings(owner);
-        strings.start - module_id(VERSION).len()..strings.end + 1
+        let record = self.record(owner);
+        record.start - 2 - module_id(VERSION).len()..record.end + 1
     }
 
-    /// Where the strings are that are the record of the lock of `owner`.
-    fn strings(&self, owner: &str) -> Range<usize> {
-        // In front of the owner: "one holder" and the owner's length; in front of that,
-        // the first string's mark and length. The owner may go on in a second string.
-        let begins = &owner.as_bytes()[..owner.len().min(18)];
-        let start = self.position(begins) - 4;
-        let (record, length) = record_saved(&self.bytes[start..]);
-        assert!(record[2..].starts_with(owner.as_bytes()));
-        start..start + length
+    /// Where the record of the lock of `owner` is.
+    fn record(&self, owner: &str) -> Range<usize> {
+        // The record's length, "one holder", the owner's length.
+        let length = self.position(owner.as_bytes()) - 3;
+        let record = length + 1..length + 1 + usize::from(self.bytes[length]);
+        assert_eq!(self.bytes[length - 1], STRING);
+        record
     }
 
     /// Puts `counter` where the module's counter is.
@@ -74,8 +73,8 @@ impl SnapshotFile {
 
     /// Puts `record` where the record of the lock of `owner` is.
     pub fn set_record(&mut self, owner: &str, record: &[u8]) {
-        let old = self.strings(owner);
-        self.bytes.splice(old, saved(record));
+        let old = self.record(owner);
+        self.set_string(old, record);
     }
 
     /// Makes it look as if version `version` of the module had saved the lock

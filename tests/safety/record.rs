@@ -18,14 +18,14 @@ const NOTHING_V1: [u8; 1] = [0];
 /// never edited.
 const COUNTER_V1: [u8; 9] = [0xac, 0x02, 0x81, 0x80, 0x10, 0xb0, 0xea, 0x01, 0x05];
 
-/// `ann` alone, token 300, 30,000 ms left. Written by versions 2 and 3; never edited.
+/// `ann` alone, token 300, 30,000 ms left. Written by version 2; never edited.
 const HOLDER_V2: [u8; 12] = [
     1, 3, b'a', b'n', b'n', 0xac, 0x02, 0xb0, 0xea, 0x01, 0x01, 0x00,
 ];
-/// A dead handle. Written by versions 2 and 3; never edited.
+/// A dead handle. Written by version 2; never edited.
 const NOTHING_V2: [u8; 1] = [0];
 /// `r`, shared, token 7, 1,000 ms left and 50 ms to cool then; `s`, one of 3, token
-/// 6, cooling for another 300 ms. Written by versions 2 and 3; never edited.
+/// 6, cooling for another 300 ms. Written by version 2; never edited.
 const HOLDERS_V2: [u8; 15] = [
     2, 1, b'r', 7, 0xe8, 0x07, 0, 50, 1, b's', 6, 0, 3, 0xac, 0x02,
 ];
@@ -93,15 +93,17 @@ fn what_version_1_wrote_is_still_read() {
 }
 
 #[test]
-fn version_3_is_what_is_written() {
-    assert_eq!(VERSION, 3);
+fn version_2_is_what_is_written() {
+    assert_eq!(VERSION, 2);
     assert_eq!(record_of(b"ann", 300, 30_000), HOLDER_V2);
     assert_eq!(encode(Server::new().now, None), NOTHING_V2);
     assert_eq!(encode_counter(COUNTER), COUNTER_V1);
 }
 
 #[test]
-fn what_versions_2_and_3_wrote_is_read() {
+fn what_version_2_wrote_is_read() {
+    assert_eq!(decode(2, &HOLDER_V2), Ok(vec![plain(b"ann", 300, 30_000)]));
+    assert_eq!(decode(2, &NOTHING_V2), Ok(vec![]));
     let reader = StoredHold {
         tolerates: Tolerance::ANY,
         delay: Delay::from_ms(50).expect("short"),
@@ -113,13 +115,8 @@ fn what_versions_2_and_3_wrote_is_read() {
         delay: Delay::from_ms(300).expect("short"),
         ..plain(b"s", 6, 1)
     };
-    for version in 2..=3 {
-        let alone = plain(b"ann", 300, 30_000);
-        assert_eq!(decode(version, &HOLDER_V2), Ok(vec![alone]));
-        assert_eq!(decode(version, &NOTHING_V2), Ok(vec![]));
-        assert_eq!(decode(version, &HOLDERS_V2), Ok(vec![reader, cooling]));
-        assert_eq!(decode_counter(version, &COUNTER_V1), Ok(COUNTER));
-    }
+    assert_eq!(decode(2, &HOLDERS_V2), Ok(vec![reader, cooling]));
+    assert_eq!(decode_counter(2, &COUNTER_V1), Ok(COUNTER));
 }
 
 #[test]
@@ -206,7 +203,7 @@ fn of_several_leases_that_are_over_one_is_stored() {
 
 #[test]
 fn unknown_versions_are_refused() {
-    for version in [0, 4, 5, u32::MAX] {
+    for version in [0, 3, 4, u32::MAX] {
         assert_eq!(decode(version, &HOLDER_V1), Err(Refusal::Version));
         assert_eq!(decode(version, &NOTHING_V1), Err(Refusal::Version));
         assert_eq!(decode_counter(version, &COUNTER_V1), Err(Refusal::Version));

@@ -1,4 +1,4 @@
-//! Files that earlier versions of the module wrote are loaded for ever.
+//! Files as each version of the stored form was written: they are loaded for ever.
 
 use super::holds::digest;
 use super::support::Server;
@@ -82,7 +82,7 @@ fn a_file_of_version_2_is_loaded_with_all_holders_and_counter() {
 }
 
 #[test]
-fn what_was_loaded_from_an_earlier_version_is_saved_and_loaded_again() {
+fn what_was_loaded_from_a_frozen_file_is_saved_and_loaded_again() {
     for file in [OF_VERSION_1, OF_VERSION_2] {
         let mut server = started_on(file);
         let mut client = server.client();
