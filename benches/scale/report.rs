@@ -295,9 +295,10 @@ impl Report {
             );
         }
         table += &format!(
-            "\nServer and client on one machine, AOF off, medians of at least {} rounds; keys of 13 bytes, \
-             owners of 16. Requests are sent in portions of 1,000 on one connection, ours and \
-             theirs in turn. A gap is the time from a PING to its PONG on a second connection.\n",
+            "\nServer and client on one machine, AOF off, medians of at least {} rounds; keys of \
+             13 bytes, owners of 16. Requests are sent in portions of 1,000 on one connection, \
+             ours and theirs in turn. A gap is the time from a PING to its PONG on a second \
+             connection.\n",
             self.rounds
         );
         table.trim_start().to_owned()
