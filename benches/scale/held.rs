@@ -8,6 +8,7 @@ use crate::stream::Requests;
 use crate::way::{Side, Verb, VERBS};
 use crate::{Arguments, Failure, Part};
 use redis::Cmd;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Requests sent at once. So many locks come and go beside those that are held.
@@ -36,10 +37,7 @@ pub fn measure(
     let mut held = 0;
     let mut at_ten_thousand = Speeds::new();
     for size in arguments.sizes() {
-        eprintln!("  {size} held ...");
-        for side in &mut sides {
-            side.all(Verb::Take, held..size)?;
-        }
+        hold(&mut sides, held..size)?;
         held = size;
         if size == arguments.locks && arguments.does(Part::Memory) {
             let full = pair.memory()?;
@@ -99,13 +97,19 @@ pub fn with_more(
     let mut sides = pair.sides()?;
     let mut held = 0;
     for &size in &arguments.more {
-        eprintln!("  {size} held ...");
-        for side in &mut sides {
-            side.all(Verb::Take, held..size)?;
-        }
+        hold(&mut sides, held..size)?;
         held = size;
         let speeds = with_held(arguments, &mut sides, size, findings)?;
         compare(size, at_ten_thousand, &speeds, findings);
+    }
+    Ok(())
+}
+
+/// Takes these on both sides, beside those before them.
+fn hold(sides: &mut [Side; 2], numbers: Range<u64>) -> Result<(), Failure> {
+    eprintln!("  {} held ...", numbers.end);
+    for side in sides {
+        side.all(Verb::Take, numbers.clone())?;
     }
     Ok(())
 }

@@ -83,7 +83,8 @@ fn a_file_of_version_2_is_loaded_with_all_holders_and_counter() {
 
 #[test]
 fn what_was_loaded_from_a_frozen_file_is_saved_and_loaded_again() {
-    for file in [OF_VERSION_1, OF_VERSION_2] {
+    let holds = [(KEY, TOKEN), ("lock:v2", FIRST_OF_2)];
+    for (file, (key, token)) in [OF_VERSION_1, OF_VERSION_2].into_iter().zip(holds) {
         let mut server = started_on(file);
         let mut client = server.client();
         let before = digest(&mut client);
@@ -91,7 +92,7 @@ fn what_was_loaded_from_a_frozen_file_is_saved_and_loaded_again() {
         server.crash();
         let mut client = server.client();
         assert_eq!(digest(&mut client), before);
-        assert_ne!(client.number("DBSIZE"), 0);
+        assert_eq!(client.fence(key), Some(token));
         server.assert_healthy();
     }
 }
