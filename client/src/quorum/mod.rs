@@ -1,0 +1,1 @@
+//! One lock over several independent servers: a majority decides.
