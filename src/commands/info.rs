@@ -59,6 +59,7 @@ fn hold(hold: ShownHold) -> Tree {
         ("owner", Tree::Bytes(hold.owner)),
         ("token", number(hold.token.get())),
         ("ttl-ms", number(hold.left_ms)),
+        ("held-ms", number(hold.held_ms)),
         ("tolerates", number(hold.tolerates.to_number())),
         ("session", session.unwrap_or(Tree::Null)),
         ("delay-ms", number(hold.delay_ms)),

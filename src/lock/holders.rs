@@ -18,6 +18,7 @@
 //! A single hold is kept in place; `many.rs` keeps several.
 
 use super::bytes::ShortBytes;
+use super::journal::Noted;
 use super::many::Many;
 use super::table::ClientId;
 use super::time::{BootTime, Delay, Ttl};
@@ -41,6 +42,8 @@ pub struct Hold<Owner = ShortBytes> {
     pub tolerates: Tolerance,
     /// Whether anybody was told that it cools.
     pub cooling: CoolingNews,
+    /// Whether its end is in the journal, though it may still be here.
+    pub noted: Noted,
 }
 
 /// Whether log, replicas and watchers were told that a hold cools.
@@ -81,6 +84,7 @@ impl Hold {
             session: self.session,
             tolerates: self.tolerates,
             cooling: self.cooling,
+            noted: self.noted,
         }
     }
 }
@@ -96,6 +100,7 @@ impl<Owner> Hold<Owner> {
             session: None,
             tolerates: Tolerance::ALONE,
             cooling: CoolingNews::Unsaid,
+            noted: Noted::No,
         }
     }
 
@@ -203,6 +208,7 @@ impl Plain {
 
 impl From<Hold> for Form {
     fn from(hold: Hold) -> Self {
+        // That its end is noted is lost: who gives up a plain one sees to that itself.
         let is_plain = hold.delay == Delay::NONE
             && hold.session.is_none()
             && hold.tolerates == Tolerance::ALONE

@@ -6,7 +6,8 @@
 
 use super::effect::{Effect, News};
 use super::event::Place;
-use super::holders::{Hold, HoldRef, Holders};
+use super::holders::{CoolingNews, Hold, HoldRef, Holders};
+use super::journal::{is_noted, Noted};
 use super::machine::{Claim, Locks};
 use super::table::{ClientId, Lock, LockId};
 use super::time::{BootTime, Delay, Ttl};
@@ -64,6 +65,7 @@ impl Locks {
         effects: &mut Vec<Effect>,
     ) -> Option<(LockId, Token)> {
         let (token, cover) = self.tokens.issue(claim.ttl)?;
+        self.journal.timeline.note(now, token);
         let until = (token, now.after(claim.ttl));
         let hold = Hold::unbound(claim.owner, until, claim.tolerates, claim.delay);
         let joined = found.filter(|&id| self.is_held(now, id));
@@ -81,6 +83,7 @@ impl Locks {
             None => {
                 if let Some(lock) = found.and_then(|id| self.remove(id)) {
                     effects.extend(lock.holders.iter().map(end_of));
+                    self.note_lapsed(&lock);
                 }
                 self.insert(at, hold)
             }
@@ -127,6 +130,8 @@ impl Locks {
             match self.grant(now, (at, found), &claim, effects) {
                 Some((id, token)) => {
                     found = Some(id);
+                    let waited_us = now.us_since(head.since);
+                    self.journal.granted_in_line((at.db, at.key), waited_us);
                     let tickets = self.lines.granted(&head, id, token);
                     told.extend(replies(&tickets, News::Granted(token)));
                 }
@@ -147,17 +152,24 @@ impl Locks {
         &mut self,
         now: BootTime,
         (at, id): (Place<'_>, LockId),
-        tokens: &[Token],
+        (tokens, noted): (&[Token], Noted),
         effects: &mut Vec<Effect>,
     ) {
+        // One at a time is given up by its holder.
+        self.journal.closing = match (noted, tokens) {
+            (Noted::Yes, &[token]) => Some(token),
+            _ => None,
+        };
         let is_last = self.count_to(now, id, tokens.len() + 1) == tokens.len();
         if is_last && !self.lines.has_line(at.db, at.key) {
-            return self.end(id, effects);
+            self.end(id, effects);
+        } else {
+            for &token in tokens {
+                self.cut_short(now, (id, token), Delay::NONE, noted);
+            }
+            self.go_on(now, (at, id), effects);
         }
-        for &token in tokens {
-            self.cut_short(now, (id, token), Delay::NONE);
-        }
-        self.go_on(now, (at, id), effects);
+        self.journal.closing = None;
     }
 
     /// Nobody holds the lock: lets in who waits.
@@ -199,14 +211,27 @@ impl Locks {
             return;
         }
         for token in lock.holders.take_cooling(now) {
-            let over_at = lock.holders.with_token(token).map(|it| it.over_at());
+            let hold = lock.holders.with_token(token);
+            let over_at = hold.map(|it| it.over_at());
+            if let Some(hold) = hold {
+                // It counts as told by now, but here it is that it is.
+                let hold = HoldRef {
+                    cooling: CoolingNews::Unsaid,
+                    ..hold
+                };
+                self.journal.lapsed((lock.db, &lock.key), hold);
+            }
             effects.push(Effect::Cool {
                 lock: id,
                 token,
                 left: now.left_until(over_at.unwrap_or(now)),
             });
         }
-        for hold in lock.holders.take_over() {
+        let over = lock.holders.take_over();
+        for hold in &over {
+            self.journal.lapsed((lock.db, &lock.key), hold.view());
+        }
+        for hold in over {
             effects.push(end_of(hold.view()));
             self.forget(id, hold.view());
         }
@@ -348,8 +373,17 @@ impl Locks {
 
     /// The hold is not live any more, whatever was left of its lease; it cools for
     /// no longer than `delay`.
-    pub(super) fn cut_short(&mut self, now: BootTime, which: (LockId, Token), delay: Delay) {
+    pub(super) fn cut_short(
+        &mut self,
+        now: BootTime,
+        which: (LockId, Token),
+        delay: Delay,
+        noted: Noted,
+    ) {
         self.change(now, which, |hold| {
+            if noted == Noted::Yes {
+                hold.noted = noted;
+            }
             hold.deadline = hold.deadline.min(now);
             hold.delay = hold.delay.min(delay);
         });
@@ -361,17 +395,32 @@ impl Locks {
         let Some(lock) = self.remove(id) else { return };
         self.lines.note_ready(lock.db, &lock.key);
         if is_ended_with_all {
+            self.note_flushed(&lock);
             // FLUSH or SWAPDB was faster; if it left the key, it is somewhere.
             if self.keys_of_the_ended() == KeysOfTheEnded::SomewhereStill {
                 effects.push(Effect::Search { key: lock.key });
             }
             return;
         }
+        self.note_lapsed(&lock);
         effects.push(Effect::Delete {
             db: lock.db,
             key: lock.key,
             lock: id,
         });
+    }
+
+    /// All holds of a lock are over, and the lock is gone.
+    pub(super) fn note_lapsed(&mut self, lock: &Lock) {
+        for hold in lock.holders.iter() {
+            self.journal.lapsed((lock.db, &lock.key), hold);
+        }
+    }
+
+    /// A lock is gone that ended with its database.
+    pub(super) fn note_flushed(&mut self, lock: &Lock) {
+        let open = lock.holders.iter().filter(|hold| !is_noted(*hold));
+        self.journal.flushed(open.count());
     }
 
     pub(super) fn remove(&mut self, id: LockId) -> Option<Lock> {

@@ -34,6 +34,8 @@ pub struct ShownHold {
     pub token: Token,
     /// What is left of the lease, rounded up; 0: it cools.
     pub left_ms: u64,
+    /// For how long it is there, on this server at least: to a second, or a fiftieth.
+    pub held_ms: u64,
     /// Together with how many.
     pub tolerates: Tolerance,
     /// The connection that it is bound to.
@@ -60,6 +62,7 @@ impl Locks {
     /// waiters, whom it counts.
     pub fn info(&mut self, now: BootTime, at: Place<'_>) -> Info {
         let found = self.look(now, at);
+        let timeline = &self.journal.timeline;
         let holders = found
             .and_then(|id| self.table.get(id))
             .map(|it| &it.holders);
@@ -74,6 +77,7 @@ impl Locks {
                     true => now.left_until(hold.deadline).as_ms(),
                     false => 0,
                 },
+                held_ms: now.ms_since(timeline.since(hold.token).unwrap_or(now)),
                 tolerates: hold.tolerates,
                 session: hold.session,
                 delay_ms: hold.delay.as_ms(),

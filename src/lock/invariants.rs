@@ -11,6 +11,7 @@
 //! | `nobody-forgotten` | a line whose head could be let in is noted as ready |
 //! | `holders-agree`   | the holds of a lock are the same in all its lists |
 //! | `tolerances-kept` | nobody holds a lock together with more than it tolerates |
+//! | `books-balance`   | every hold that began is there or ended, and each end was noted once |
 //! | `undelivered-exist` | a grant that nobody has heard of is that of a lock in the table |
 //!
 //! Those of the lines themselves are in `line/invariants.rs`.
@@ -20,6 +21,7 @@
 
 use super::deadlines::Places;
 use super::holders::HoldRef;
+use super::journal::is_noted;
 use super::machine::Locks;
 use super::table::{ClientId, LockId};
 use super::time::BootTime;
@@ -32,7 +34,15 @@ impl Locks {
         leases
             .or_else(|| self.broken_by_sessions())
             .or_else(|| self.broken_between_locks_and_lines())
+            .or_else(|| self.broken_by_books())
             .or_else(|| self.lines.broken_invariant())
+    }
+
+    fn broken_by_books(&self) -> Option<&'static str> {
+        let holds = self.table.locks();
+        let holds = holds.flat_map(|(_, lock)| lock.holders.iter());
+        let open = holds.filter(|hold| !is_noted(*hold)).count() as u64;
+        (!self.journal.balances(open)).then_some("books-balance")
     }
 
     fn broken_by_locks(&self) -> Option<&'static str> {

@@ -13,8 +13,10 @@
 //! waiters, or better.
 
 mod invariants;
+mod lengths;
 mod listing;
 
+use self::lengths::Lengths;
 use super::bytes::ShortBytes;
 use super::deadlines::{DeadlineQueue, Places};
 use super::slab::Slab;
@@ -52,6 +54,8 @@ pub struct Lines {
     /// Lines to be looked at, by the number of the note: the oldest comes first.
     ready: BTreeMap<u64, u32>,
     notes: u64,
+    /// How many lines are how long.
+    lengths: Lengths,
 }
 
 #[derive(Debug)]
@@ -59,6 +63,7 @@ struct Line {
     db: u32,
     key: ShortBytes,
     places: Ends,
+    length: u32,
     readiness: Readiness,
 }
 
@@ -201,6 +206,8 @@ pub struct Head {
     pub tolerates: Tolerance,
     /// Bound to this connection.
     pub session: Option<ClientId>,
+    /// Since when it waited.
+    pub since: BootTime,
 }
 
 /// What became of a ticket whose connection went.
@@ -216,6 +223,11 @@ impl Lines {
     /// How many connections wait.
     pub fn waiting(&self) -> usize {
         self.tickets.taken()
+    }
+
+    /// How many owners stand in the longest line.
+    pub fn longest(&self) -> u32 {
+        self.lengths.longest()
     }
 
     /// Whether somebody is in line for the key.
@@ -240,6 +252,7 @@ impl Lines {
                     db,
                     key: key.into(),
                     places: Ends::default(),
+                    length: 0,
                     readiness: Readiness::Waiting,
                 });
                 self.by_key.insert((db, key.into()), line);
@@ -282,6 +295,8 @@ impl Lines {
         });
         if let Some(entry) = self.lines.get_mut(line) {
             entry.places.append(place, &mut self.places);
+            entry.length += 1;
+            self.lengths.grew_to(entry.length);
         }
         self.by_owner.insert(by_owner, place);
         Some(place)
@@ -311,6 +326,7 @@ impl Lines {
             delay: newest.delay,
             tolerates: entry.tolerates,
             session: newest.session,
+            since: entry.since,
         })
     }
 
@@ -529,6 +545,8 @@ impl Lines {
         self.by_owner.remove(&(number, entry.owner.clone()));
         let line = self.lines.get_mut(number)?;
         line.places.unlink(place, &mut self.places);
+        self.lengths.shrank_from(line.length);
+        line.length -= 1;
         if line.places.first.is_some() {
             return Some((number, rank));
         }

@@ -8,6 +8,7 @@ use super::deadlines::DeadlineQueue;
 use super::effect::{Effect, News};
 use super::event::{Answer, Event, Extension, Patience, Place};
 use super::holders::{CoolingNews, Hold};
+use super::journal::{Journal, Moved, Noted, Origin};
 use super::line::Lines;
 use super::slots::Slot;
 use super::table::{ClientId, Lock, LockId, Table};
@@ -27,6 +28,7 @@ pub struct Locks {
     pub(super) sessions: BTreeSet<(ClientId, LockId, Token)>,
     pub(super) tokens: Tokens,
     pub(super) reclaim: Option<Reclaim>,
+    pub(super) journal: Journal,
 }
 
 /// What somebody who wants a lock asks for.
@@ -82,7 +84,7 @@ impl Locks {
             } => self.extend(now, at, owner, (ttl, extension), effects),
             Event::Fence { at, token } => self.fence(now, at, token),
             Event::Sweep { most } => self.sweep(now, most, effects),
-            Event::Unlinked { lock } => self.unlinked(lock),
+            Event::Unlinked { lock } => self.unlinked(now, lock),
             Event::SweepWaits { most } => self.sweep_waits(now, most, effects),
             Event::GrantNext { at } => self.grant_next(now, at, effects),
             Event::KeyTaken { db, key } => self.send_away(db, key, News::WrongType, effects),
@@ -94,7 +96,10 @@ impl Locks {
                 Answer::Yes
             }
             Event::SessionEnded(client) => self.session_ended(now, client),
-            Event::Demoted => self.forget_sessions(now),
+            Event::Demoted => {
+                self.journal.set_origin(Origin::Elsewhere);
+                self.forget_sessions(now)
+            }
             Event::Flushed { db } => self.end_all(&[db], KeysOfTheEnded::Gone),
             Event::Swapped { dbs: [one, other] } => {
                 self.end_all(&[Some(one), Some(other)], KeysOfTheEnded::SomewhereStill)
@@ -132,7 +137,10 @@ impl Locks {
                     return Answer::OutOfRange;
                 }
             }
-            Event::OpenTerm(wall) => self.tokens.open_term(wall),
+            Event::OpenTerm(wall) => {
+                self.journal.set_origin(Origin::Here);
+                self.tokens.open_term(wall);
+            }
             Event::LogBegun => self.tokens.lose_cover(),
             _ => unreachable!("this is not about the counter"),
         }
@@ -155,7 +163,7 @@ impl Locks {
                     return Answer::OtherTolerance;
                 }
                 let token = hold.token;
-                return self.acquire_again(now, (id, token), claim, effects);
+                return self.acquire_again(now, (at, id, token), claim, effects);
             }
             found = Some(id);
             admits = holders.admit(now, claim.tolerates);
@@ -167,6 +175,7 @@ impl Locks {
         let Some((_, token)) = self.grant(now, (at, found), claim, effects) else {
             return Answer::TokensExhausted;
         };
+        self.journal.granted_at_once((at.db, at.key));
         effects.push(Effect::Signal);
         Answer::Token(token)
     }
@@ -175,7 +184,7 @@ impl Locks {
     fn acquire_again(
         &mut self,
         now: BootTime,
-        (id, token): (LockId, Token),
+        (at, id, token): (Place<'_>, LockId, Token),
         claim: &Claim<'_>,
         effects: &mut Vec<Effect>,
     ) -> Answer {
@@ -183,9 +192,11 @@ impl Locks {
         self.bind(now, (id, token), claim.session);
         let is_later = self.move_lease(now, (id, token), claim.ttl);
         let is_changed = self.change_delay(now, (id, token), claim.delay);
-        if is_later || is_changed {
+        let moved = Moved::when(is_later || is_changed);
+        if moved == Moved::Yes {
             self.tell_of(now, (id, token), claim.ttl, effects);
         }
+        self.journal.extended((at.db, at.key), moved);
         Answer::Token(token)
     }
 
@@ -201,7 +212,8 @@ impl Locks {
         if let Some((id, hold)) = self.live_hold(now, found, owner) {
             let token = hold.token;
             if only.is_none_or(|only| only == token) {
-                self.give_up(now, (at, id), &[token], effects);
+                self.journal.released((at.db, at.key));
+                self.give_up(now, (at, id), (&[token], Noted::Yes), effects);
                 return Answer::Yes;
             }
         }
@@ -217,7 +229,7 @@ impl Locks {
             let mut cooling = cooling.unwrap_or_default();
             cooling.retain(|token| only.is_none_or(|only| only == *token));
             if !cooling.is_empty() {
-                self.give_up(now, (at, id), &cooling, effects);
+                self.give_up(now, (at, id), (&cooling, Noted::No), effects);
             }
         }
         Answer::No
@@ -261,9 +273,11 @@ impl Locks {
         if let Extension::Raise(wanted, _) = extension {
             token = self.raise_token(now, (id, token), wanted);
         }
-        if is_later || token != before {
+        let moved = Moved::when(is_later || token != before);
+        if moved == Moved::Yes {
             self.tell_of(now, (id, token), ttl, effects);
         }
+        self.journal.extended((at.db, at.key), moved);
         if token != before {
             effects.push(Effect::Signal);
         }
@@ -351,6 +365,27 @@ impl Locks {
     /// Notes the time, before something comes in that another server granted.
     pub fn see_clock(&mut self, wall: WallTime) {
         self.tokens.see_clock(wall);
+    }
+
+    /// What happened.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The same, for the shell's own notes and its list.
+    pub fn journal_mut(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// A file is being loaded: what happens until the next term is not this server's
+    /// doing.
+    pub fn loading_began(&mut self) {
+        self.journal.set_origin(Origin::Elsewhere);
+    }
+
+    /// How many owners stand in the longest line.
+    pub fn longest_line(&self) -> u32 {
+        self.lines.longest()
     }
 
     /// The counter, to be read.

@@ -26,6 +26,7 @@
 //! | `waiting`    | the part of `step` in which somebody waits |
 //! | `upkeep`     | the part of `step` in which things end or arrive by themselves |
 //! | [`info`]     | who holds a lock and who waits, for those who look |
+//! | [`journal`]  | what happened, counted and listed for those who watch |
 //! | [`slab`]     | a list with holes |
 //! | [`deadlines`]| which lease ends next |
 //! | [`record`]   | the stored form: what RDB files and DUMP carry |
@@ -60,6 +61,7 @@ pub mod holders;
 mod holding;
 pub mod info;
 pub mod invariants;
+pub mod journal;
 pub mod line;
 pub mod machine;
 mod many;

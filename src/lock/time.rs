@@ -35,6 +35,11 @@ impl BootTime {
         self.0.saturating_sub(earlier.0) / NS_PER_MS
     }
 
+    /// Whole microseconds since `earlier`; 0 if that is later.
+    pub const fn us_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0) / NS_PER_US
+    }
+
     /// The end of a delay that starts now.
     #[must_use]
     pub const fn after_delay(self, delay: Delay) -> Self {
@@ -56,6 +61,7 @@ impl BootTime {
 }
 
 const NS_PER_MS: u64 = 1_000_000;
+const NS_PER_US: u64 = 1_000;
 
 /// The length of a lease in milliseconds: from 1 to [`Ttl::MOST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +157,11 @@ impl WallTime {
 
     /// The last moment there is.
     pub const LAST: Self = Self(Self::MS_MOST);
+
+    /// Milliseconds since 1970.
+    pub const fn as_unix_ms(self) -> u64 {
+        self.0 + START_OF_2024_S * 1_000
+    }
 
     /// Milliseconds since the start of 2024.
     pub const fn as_ms_since_2024(self) -> u64 {

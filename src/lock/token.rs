@@ -297,6 +297,16 @@ impl Tokens {
         self.last
     }
 
+    /// When this server last became a source of tokens.
+    pub fn term_start(&self) -> Option<WallTime> {
+        self.term_start
+    }
+
+    /// The longest lease ever granted, in milliseconds; 0 before the first grant.
+    pub fn ttl_most_ms(&self) -> u64 {
+        self.ttl_most_ms
+    }
+
     /// The ceiling in force; 0 before the first grant.
     pub fn ceiling(&self) -> u64 {
         self.ceiling

@@ -4,9 +4,10 @@
 use super::effect::Effect;
 use super::event::{Answer, Place};
 use super::holders::{Hold, HoldRef};
+use super::journal::Noted;
 use super::machine::Locks;
 use super::many::LOOK_MOST;
-use super::table::LockId;
+use super::table::{Lock, LockId};
 use super::time::{BootTime, Delay};
 use super::token::Token;
 use super::tolerance::Tolerance;
@@ -32,14 +33,25 @@ pub(super) enum KeysOfTheEnded {
 
 impl Locks {
     /// The server took the key's value out of the keyspace.
-    pub(super) fn unlinked(&mut self, id: LockId) -> Answer {
+    pub(super) fn unlinked(&mut self, now: BootTime, id: LockId) -> Answer {
         match self.remove(id) {
             Some(lock) => {
+                self.note_broken(now, &lock);
                 self.lines.note_ready(lock.db, &lock.key);
                 Answer::Yes
             }
             None => Answer::No,
         }
+    }
+
+    /// The key went. Holds that were over by then were not broken.
+    fn note_broken(&mut self, now: BootTime, lock: &Lock) {
+        let lapsed = lock.holders.iter().filter(|hold| !hold.is_live(now));
+        for hold in lapsed {
+            self.journal.lapsed((lock.db, &lock.key), hold);
+        }
+        let live = lock.holders.iter().filter(|hold| hold.is_live(now));
+        self.journal.broken((lock.db, &lock.key), live.count());
     }
 
     pub(super) fn sweep(
@@ -101,7 +113,9 @@ impl Locks {
         hold: Hold,
         effects: &mut Vec<Effect>,
     ) -> Answer {
+        self.journal.repeated();
         self.tokens.observe(hold.token);
+        self.journal.timeline.note(now, hold.token);
         let Some(id) = self.look(now, at) else {
             let id = self.insert(at, hold);
             effects.push(Effect::Store(id));
@@ -127,7 +141,7 @@ impl Locks {
         let before = before.filter(|_| is_live);
         let before = before.map(|(_, before)| before.token);
         if let Some(before) = before.filter(|before| *before != hold.token) {
-            self.cut_short(now, (id, before), Delay::MOST);
+            self.cut_short(now, (id, before), Delay::MOST, Noted::Yes);
         }
         self.put(now, id, hold);
         Answer::Yes
@@ -141,6 +155,7 @@ impl Locks {
         token: Token,
         effects: &mut Vec<Effect>,
     ) -> Answer {
+        self.journal.repeated();
         let found = self
             .look(now, at)
             .and_then(|id| Some((id, self.table.get_mut(id)?)));
@@ -157,7 +172,11 @@ impl Locks {
                 self.queue(now, id);
                 effects.push(Effect::Signal);
             }
-            None => self.end(id, effects),
+            None => {
+                self.journal.closing = Some(token);
+                self.end(id, effects);
+                self.journal.closing = None;
+            }
         }
         Answer::Yes
     }
@@ -191,8 +210,11 @@ impl Locks {
                 Some((id, lock)) if self.table.is_ended(lock) => id,
                 _ => continue,
             };
-            if let (Some(lock), KeysOfTheEnded::SomewhereStill) = (self.remove(ended), reclaim.keys)
-            {
+            let Some(lock) = self.remove(ended) else {
+                continue;
+            };
+            self.note_flushed(&lock);
+            if reclaim.keys == KeysOfTheEnded::SomewhereStill {
                 effects.push(Effect::Search { key: lock.key });
             }
         }

@@ -8,6 +8,7 @@
 
 use super::effect::{Effect, News};
 use super::event::{Answer, Patience, Place};
+use super::journal::Noted;
 use super::line::{Gone, TicketId, Wish};
 use super::machine::{Claim, Locks};
 use super::slots::Slot;
@@ -25,13 +26,17 @@ impl Locks {
         patience: Patience,
     ) -> Answer {
         let (until, waiters_most) = match patience {
-            Patience::Try => return Answer::NoToken,
+            Patience::Try => {
+                self.journal.try_failed();
+                return Answer::NoToken;
+            }
             Patience::Wait {
                 until,
                 waiters_most,
             } => (until, waiters_most),
         };
         if self.lines.waiting() >= waiters_most {
+            self.journal.wait_refused();
             return Answer::QueueFull;
         }
         let wish = Wish {
@@ -116,6 +121,7 @@ impl Locks {
                 break;
             };
             let news = News::NotYours;
+            self.journal.wait_ran_out();
             effects.push(Effect::Reply { ticket, news });
         }
         Answer::Yes
@@ -128,7 +134,7 @@ impl Locks {
             return Answer::Yes;
         };
         // Nobody could have used what nobody knew of: it does not cool.
-        self.cut_short(now, (id, token), Delay::NONE);
+        self.cut_short(now, (id, token), Delay::NONE, Noted::No);
         Answer::Yes
     }
 
@@ -142,9 +148,23 @@ impl Locks {
             }
             self.sessions.remove(&(of, id, token));
             self.bind(now, (id, token), None);
-            self.cut_short(now, (id, token), Delay::MOST);
+            let noted = self.note_session_end(now, (id, token));
+            self.cut_short(now, (id, token), Delay::MOST, noted);
         }
         Answer::Yes
+    }
+
+    /// Whether it was the end of the session that ended the hold.
+    fn note_session_end(&mut self, now: BootTime, (id, token): (LockId, Token)) -> Noted {
+        let lock = self.table.get(id);
+        let ended = lock.filter(|lock| lock.holders.live_with(now, token).is_some());
+        match ended {
+            Some(lock) => {
+                self.journal.session_ended((lock.db, &lock.key));
+                Noted::Yes
+            }
+            None => Noted::No,
+        }
     }
 
     /// No hold is bound to a connection any more: only the leases are left.

@@ -61,13 +61,16 @@ pub(super) fn missing_function() -> Option<&'static str> {
         RedisModule_GetBlockedClientPrivateData RedisModule_GetClientId
         RedisModule_GetClientInfoById RedisModule_GetCommand
         RedisModule_GetCommandKeysWithFlags RedisModule_GetContextFlags
-        RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO RedisModule_GetSelectedDb
+        RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO
+        RedisModule_GetNotifyKeyspaceEvents RedisModule_GetSelectedDb
+        RedisModule_InfoAddFieldULongLong RedisModule_InfoAddSection
         RedisModule_GetServerInfo
         RedisModule_IsIOError RedisModule_IsKeysPositionRequest
         RedisModule_KeyAtPosWithFlags RedisModule_KeyType RedisModule_LoadConfigs
         RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
-        RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue RedisModule_OpenKey
-        RedisModule_Realloc RedisModule_RegisterNumericConfig RedisModule_Replicate
+        RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue
+        RedisModule_NotifyKeyspaceEvent RedisModule_OpenKey
+        RedisModule_Realloc RedisModule_RegisterInfoFunc RedisModule_RegisterNumericConfig RedisModule_Replicate
         RedisModule_ReplicateVerbatim RedisModule_ReplyWithArray RedisModule_ReplyWithCallReply
         RedisModule_ReplyWithError RedisModule_ReplyWithLongLong RedisModule_ReplyWithMap
         RedisModule_ReplyWithNull RedisModule_ReplyWithStringBuffer

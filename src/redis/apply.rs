@@ -6,7 +6,7 @@
 use super::api::{Context, Key, Mode, Name, NotALock};
 use super::call::{self, Permission};
 use super::state::{self, Attention, Deployment, Suspect};
-use super::{audience, blocked, clock, keyspace};
+use super::{audience, blocked, clock, keyspace, notify};
 use crate::lock::holders::HoldRef;
 use crate::lock::{BootTime, Effect, Event, LockId, Place, Token};
 
@@ -39,10 +39,14 @@ pub(super) fn to_open_key(
             Effect::Look { .. } => unreachable!("only a sweep has others looked at"),
         }
     }
-    state::with(|shell| {
+    let has_happenings = state::with(|shell| {
         shell.effects = effects;
         shell.wake_for_deadline();
+        shell.locks.journal().has_happenings()
     });
+    if has_happenings {
+        notify::publish(ctx);
+    }
 }
 
 /// Looks a hold up, if anybody listens to what is said of it.

@@ -7,7 +7,7 @@ use super::api::{server, Context, Mode, Name, OK};
 use super::flags::Flags;
 use super::keyspace::Loading;
 use super::state::{self, Attention, Deployment, Role, Suspect};
-use super::{audience, blocked, clock, cluster, entry, keyspace, turn};
+use super::{audience, blocked, clock, cluster, entry, keyspace, notify, turn};
 use crate::lock::{ClientId, Event, LockId};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr};
@@ -62,6 +62,7 @@ pub(super) fn open_term() {
 
 fn happened(event: Event<'_>) {
     state::with(|shell| {
+        notify::listen(shell);
         shell.locks.step(clock::boot(), event, &mut Vec::new());
         shell.attention = Attention::Wanted;
     });
@@ -101,6 +102,7 @@ unsafe extern "C" fn loading(
         let is_over = what == raw::REDISMODULE_SUBEVENT_LOADING_ENDED
             || what == raw::REDISMODULE_SUBEVENT_LOADING_FAILED;
         keyspace::note_loading(if is_over { Loading::No } else { Loading::Yes });
+        state::with(|shell| shell.locks.loading_began());
         if is_over && state::with(|shell| shell.role) == Role::Master {
             open_term();
         }
@@ -298,7 +300,7 @@ fn return_to_departure(ctx: Context<'_>) {
 
 fn note_arrival(db: u32, name: Name<'_>, lock: LockId) {
     let event = Event::Unlinked { lock };
-    state::with(|shell| shell.locks.step(clock::boot(), event, &mut Vec::new()));
+    state::with(|shell| shell.step(clock::boot(), event, &mut Vec::new()));
     suspect(Some(db), name);
 }
 

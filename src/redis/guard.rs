@@ -65,7 +65,10 @@ fn check_token(ctx: Context<'_>, name: Name<'_>, token: Token) -> Result<(), Err
     let answer = state::with(|shell| shell.step(clock::boot(), event, &mut Vec::new()));
     match answer {
         Answer::Yes => Ok(()),
-        _ => Err(Error::Stale(token)),
+        _ => {
+            state::with(|shell| shell.locks.journal_mut().stale_guard());
+            Err(Error::Stale(token))
+        }
     }
 }
 

@@ -128,6 +128,10 @@ fn end_lock(value: *const c_void) {
             if shell.locks.is_in_table(lock) {
                 let event = Event::Unlinked { lock };
                 shell.step(clock::boot(), event, &mut Vec::new());
+                // Nothing may be published in the middle of this: `turn` does.
+                if shell.locks.journal().has_happenings() {
+                    shell.attention = Attention::Wanted;
+                }
             }
         });
     });

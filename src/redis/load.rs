@@ -7,7 +7,8 @@ use super::alarm::Alarm;
 use super::api::{self, server, Context, Level, OK};
 use super::call::CallReply;
 use super::lacks::{self, Internals};
-use super::{clock, cluster, config, describe, entry, events, keyspace, server_commands, state};
+use super::{clock, cluster, config, describe, entry, events, info, keyspace};
+use super::{server_commands, state};
 use crate::commands::{Command, Kind, COMMANDS};
 use redis_module::raw;
 use std::ffi::{c_int, CStr, CString};
@@ -102,6 +103,7 @@ fn register(ctx: Context<'_>, argc: c_int) -> Result<Internals, &'static str> {
     keyspace::register(ctx)?;
     let internals = register_commands(ctx)?;
     config::register(ctx)?;
+    info::register(ctx)?;
     events::subscribe(ctx)?;
     server_commands::note(ctx)?;
     let alarm = Alarm::new()?;

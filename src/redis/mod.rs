@@ -25,6 +25,8 @@
 //! | [`guard`]     | LOCK.GUARD: another command, run only while a token is live |
 //! | [`server_commands`] | what the server says of its own commands |
 //! | [`call`]      | calls of the server's own commands |
+//! | [`info`]      | the section of INFO |
+//! | [`notify`]    | keyspace events |
 //! | [`clock`]     | the only readings of the two clocks |
 //! | [`config`]    | `redislock.max-ttl-ms`, `redislock.max-waiters` |
 //! | [`allocator`] | the server's allocator, with realloc |
@@ -52,9 +54,11 @@ mod entry;
 mod events;
 mod flags;
 mod guard;
+mod info;
 mod keyspace;
 mod lacks;
 mod load;
+mod notify;
 mod server_commands;
 mod state;
 mod turn;

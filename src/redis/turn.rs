@@ -17,6 +17,7 @@ use super::api::{self, Context};
 use super::apply::{self, HandOver, Verdict};
 use super::blocked;
 use super::clock;
+use super::notify;
 use super::state::{self, Attention, Role, Suspect};
 use crate::lock::{BootTime, Event};
 
@@ -68,11 +69,15 @@ fn do_what_is_due(ctx: Context<'_>) {
     }
     blocked::give_back_finished();
     let now = clock::boot();
+    state::with(notify::listen);
     let mut progress = reclaim(ctx, now).and(sweep_waits(ctx, now));
     if leave == Leave::Write {
         progress = progress.and(sweep(ctx, now)).and(hand_over(ctx, now));
     }
     progress = progress.and(look_at_suspects(ctx, leave));
+    if state::with(|shell| shell.locks.journal().has_happenings()) {
+        notify::publish(ctx);
+    }
     set_alarm(leave, progress);
 }
 

@@ -75,9 +75,12 @@ pub(crate) struct Server {
 impl Server {
     /// A server that never granted anything, with a clock that reads zero.
     pub(crate) fn new() -> Self {
+        let now = BootTime::from_ns(1_000_000_000);
+        let mut locks = Locks::default();
+        locks.step(now, Event::OpenTerm(WallTime::default()), &mut Vec::new());
         Self {
-            locks: Locks::default(),
-            now: BootTime::from_ns(1_000_000_000),
+            locks,
+            now,
             db: 0,
             sent: Vec::new(),
             told: Vec::new(),

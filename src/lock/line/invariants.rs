@@ -6,6 +6,7 @@
 //! | `no-empty-line`    | a line has a place, a place in line or granted has a ticket |
 //! | `lines-are-found`  | lines are found by their keys, places in line by their owners |
 //! | `clocks-agree`     | exactly the deadlines of tickets in line are queued, in order |
+//! | `lengths-agree`    | each line is as long as it says, and the longest is known |
 //! | `ready-is-noted`   | exactly the lines that are ready are noted, once |
 //! | `undelivered-wait` | a grant that nobody has heard of has a connection to hear it |
 //!
@@ -46,6 +47,9 @@ impl Lines {
             if self.by_key.get(&(line.db, line.key.clone())) != Some(&number) {
                 return Some("lines-are-found");
             }
+            if line.length as usize != places.len() {
+                return Some("lengths-agree");
+            }
             places_in_line += places.len();
             for slot in places {
                 let Some(place) = self.places.get(slot) else {
@@ -61,6 +65,10 @@ impl Lines {
         }
         if self.by_key.len() != self.lines.taken() || self.by_owner.len() != places_in_line {
             return Some("lines-are-found");
+        }
+        let longest = self.lines.iter().map(|(_, line)| line.length).max();
+        if self.longest() != longest.unwrap_or_default() {
+            return Some("lengths-agree");
         }
         let in_line = |place: &PlaceInLine| matches!(place.stage, Stage::InLine(_));
         let claimed = self.places.iter().filter(|(_, place)| in_line(place));
