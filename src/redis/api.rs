@@ -67,7 +67,7 @@ pub(super) fn missing_function() -> Option<&'static str> {
         RedisModule_GetServerInfo
         RedisModule_IsIOError RedisModule_IsKeysPositionRequest
         RedisModule_KeyAtPosWithFlags RedisModule_KeyType RedisModule_LoadConfigs
-        RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
+        RedisModule_LatencyAddSample RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
         RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue
         RedisModule_NotifyKeyspaceEvent RedisModule_OpenKey
         RedisModule_Realloc RedisModule_RegisterInfoFunc RedisModule_RegisterNumericConfig RedisModule_Replicate

@@ -13,9 +13,10 @@
 //! A turn is a slice: if there is more to do than fits, the alarm is set to ring
 //! at once, and clients are served in between.
 
-use super::api::{self, Context};
+use super::api::{self, server, Context};
 use super::apply::{self, HandOver, Verdict};
 use super::blocked;
+use super::call::CallReply;
 use super::clock;
 use super::notify;
 use super::state::{self, Attention, Role, Suspect};
@@ -58,8 +59,28 @@ pub(super) fn turn(ctx: Context<'_>) {
     }
     // The context is used again by others: they find it as we found it.
     let db = ctx.db();
+    let began = clock::boot();
     do_what_is_due(ctx);
     ctx.select_db(db);
+    let took_ms = clock::boot().ms_since(began);
+    if took_ms > 0 {
+        report_slow(ctx, took_ms);
+    }
+}
+
+/// The latency monitor hears of turns that took long, if it is on: the server itself
+/// would note them down whatever its threshold.
+#[cold]
+fn report_slow(ctx: Context<'_>, took_ms: u64) {
+    let setting = CallReply::of(ctx, c"CONFIG", &[c"GET", c"latency-monitor-threshold"]);
+    let threshold = setting.as_ref().and_then(|reply| reply.whole().element(1));
+    let threshold = threshold.and_then(|it| std::str::from_utf8(it.bytes()?).ok()?.parse().ok());
+    if threshold.is_some_and(|threshold: u64| threshold > 0 && took_ms >= threshold) {
+        // SAFETY: the name is copied.
+        unsafe {
+            server!(RedisModule_LatencyAddSample)(c"redislock-turn".as_ptr(), api::long(took_ms));
+        }
+    }
 }
 
 fn do_what_is_due(ctx: Context<'_>) {

@@ -1,6 +1,7 @@
 //! LOCK.INFO and LOCK.HELP: what they show, in which order, and to whom.
 
-use crate::support::{eventually, Client, Server, Waiter};
+use crate::hourglass::run_out;
+use crate::support::{eventually, replica_of, Client, Server, Waiter};
 use redis::Value;
 
 fn text(value: &Value) -> String {
@@ -31,10 +32,11 @@ fn parts(value: &Value) -> (Vec<String>, Vec<Value>) {
 }
 
 const FIELDS: [&str; 5] = ["holders", "waiters", "lowest-token", "held-by", "line"];
-const OF_HOLD: [&str; 7] = [
+const OF_HOLD: [&str; 8] = [
     "owner",
     "token",
     "ttl-ms",
+    "held-ms",
     "tolerates",
     "session",
     "delay-ms",
@@ -89,14 +91,14 @@ fn a_holder_is_shown_with_all_it_has() {
     assert_eq!((text(&me[0]), number(&me[1])), ("me".to_owned(), token));
     assert!((30_000..=60_000).contains(&number(&me[2])), "{me:?}");
     let rest = [3, id, 5_000, 0].map(Value::Int);
-    assert_eq!(me[3..], rest, "the session is the number of the connection");
+    assert_eq!(me[4..], rest, "the session is the number of the connection");
     let reader = parts(reader).1;
     assert_eq!(
         (text(&reader[0]), number(&reader[1])),
         ("reader".to_owned(), shared)
     );
     assert_eq!(
-        reader[3..],
+        reader[4..],
         [Value::Int(0), Value::Nil, Value::Int(0), Value::Int(0)]
     );
 }
@@ -111,11 +113,35 @@ fn a_hold_that_cools_is_shown_as_one() {
     assert_eq!(values[..3], [Value::Int(1), Value::Int(0), Value::Nil]);
     let hold = parts(&list(&values[3])[0]).1;
     assert_eq!(
-        hold[1..4],
-        [Value::Int(token), Value::Int(0), Value::Int(1)]
+        [&hold[1], &hold[2], &hold[4]],
+        [&Value::Int(token), &Value::Int(0), &Value::Int(1)]
     );
-    assert_eq!(hold[5], Value::Int(600_000));
-    assert!((500_000..=600_000).contains(&number(&hold[6])), "{hold:?}");
+    assert_eq!(hold[6], Value::Int(600_000));
+    assert!((500_000..=600_000).contains(&number(&hold[7])), "{hold:?}");
+}
+
+/// To a second: tokens are marked with the time once a second.
+#[test]
+fn since_when_somebody_holds_it_is_shown_also_after_an_extension_and_for_a_replica() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.acquired("before", "me", 600_000);
+    let replica = replica_of(&server, &[]);
+    run_out(&mut client, 1_200);
+    client.say("LOCK.EXTEND before me 700000");
+    client.acquired("after", "me", 600_000);
+    let mut age = |key: &str| {
+        let hold = parts(&list(&info(&mut client, key)[3])[0]).1;
+        number(&hold[3])
+    };
+    let (before, after) = (age("before"), age("after"));
+    assert!(before >= 1_200, "{before} ms");
+    assert!(
+        after < before && before - after >= 1_000,
+        "{before} and {after} ms"
+    );
+    let hold = parts(&list(&info(&mut replica.client(), "before")[3])[0]).1;
+    assert!(number(&hold[3]) >= 1_200, "{hold:?}");
 }
 
 #[test]
@@ -202,7 +228,7 @@ fn in_resp3_it_is_a_map_of_maps() {
         "$7",
         "held-by",
         "*1",
-        "%7",
+        "%8",
         "$5",
         "owner",
         "$2",
@@ -257,7 +283,7 @@ fn a_replica_shows_holders_and_no_sessions() {
     });
     let hold = parts(&list(&info(&mut on_replica, "k")[3])[0]).1;
     assert_eq!(
-        hold[3..],
+        hold[4..],
         [Value::Int(1), Value::Nil, Value::Int(7), Value::Int(0)]
     );
 }

@@ -55,7 +55,12 @@ fn translated(text: &str, tokens: &BTreeMap<u64, u64>) -> String {
 /// Without what differs from day to day, and without spaces at the ends of lines.
 fn comparable(text: &str) -> Vec<String> {
     let lines = text.lines().map(|line| {
-        let says_how_long = ["\"ttl-ms\"", "\"waited-ms\"", "\"cooling-ms\""];
+        let says_how_long = [
+            "\"ttl-ms\"",
+            "\"held-ms\"",
+            "\"waited-ms\"",
+            "\"cooling-ms\"",
+        ];
         let is_time = says_how_long.iter().any(|name| line.contains(name));
         match line.rsplit_once(' ') {
             Some((start, number)) if is_time && number.parse::<u64>().is_ok_and(|ms| ms > 0) => {

@@ -36,6 +36,7 @@ mod commands;
 mod error;
 
 /// The stage: no tests in these.
+mod journal;
 mod line_steps;
 mod lines_model;
 mod model;
