@@ -49,34 +49,31 @@ pub(super) fn missing_function() -> Option<&'static str> {
         };
     }
     check! {
-        RedisModule_Alloc RedisModule_AvoidReplicaTraffic RedisModule_BlockClient
-        RedisModule_Call RedisModule_CallReplyArrayElement RedisModule_CallReplyInteger
+        RedisModule_Alloc RedisModule_AvoidReplicaTraffic RedisModule_BlockClient RedisModule_Call
+        RedisModule_CallReplyArrayElement RedisModule_CallReplyInteger
         RedisModule_CallReplyStringPtr RedisModule_CallReplyType RedisModule_Calloc
         RedisModule_CloseKey RedisModule_CreateCommand RedisModule_CreateDataType
-        RedisModule_CreateString
-        RedisModule_DeleteKey RedisModule_DigestAddLongLong RedisModule_DigestAddStringBuffer
-        RedisModule_DigestEndSequence RedisModule_EmitAOF RedisModule_EventLoopAdd
-        RedisModule_Free RedisModule_FreeCallReply RedisModule_FreeServerInfo
-        RedisModule_FreeString RedisModule_GetBlockedClientHandle
+        RedisModule_CreateString RedisModule_DeleteKey RedisModule_DigestAddLongLong
+        RedisModule_DigestAddStringBuffer RedisModule_DigestEndSequence RedisModule_EmitAOF
+        RedisModule_EventLoopAdd RedisModule_Free RedisModule_FreeCallReply
+        RedisModule_FreeServerInfo RedisModule_FreeString RedisModule_GetBlockedClientHandle
         RedisModule_GetBlockedClientPrivateData RedisModule_GetClientId
-        RedisModule_GetClientInfoById RedisModule_GetCommand
-        RedisModule_GetCommandKeysWithFlags RedisModule_GetContextFlags
-        RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO
+        RedisModule_GetClientInfoById RedisModule_GetCommand RedisModule_GetCommandKeysWithFlags
+        RedisModule_GetContextFlags RedisModule_GetDbIdFromIO RedisModule_GetKeyNameFromIO
         RedisModule_GetNotifyKeyspaceEvents RedisModule_GetSelectedDb
-        RedisModule_InfoAddFieldULongLong RedisModule_InfoAddSection
-        RedisModule_GetServerInfo
-        RedisModule_IsIOError RedisModule_IsKeysPositionRequest
-        RedisModule_KeyAtPosWithFlags RedisModule_KeyType RedisModule_LoadConfigs
-        RedisModule_LatencyAddSample RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
+        RedisModule_InfoAddFieldULongLong RedisModule_InfoAddSection RedisModule_GetServerInfo
+        RedisModule_IsIOError RedisModule_IsKeysPositionRequest RedisModule_KeyAtPosWithFlags
+        RedisModule_KeyType RedisModule_LoadConfigs RedisModule_LatencyAddSample
+        RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
         RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue
-        RedisModule_NotifyKeyspaceEvent RedisModule_OpenKey
-        RedisModule_Realloc RedisModule_RegisterInfoFunc RedisModule_RegisterNumericConfig RedisModule_Replicate
+        RedisModule_NotifyKeyspaceEvent RedisModule_OpenKey RedisModule_Realloc
+        RedisModule_RegisterInfoFunc RedisModule_RegisterNumericConfig RedisModule_Replicate
         RedisModule_ReplicateVerbatim RedisModule_ReplyWithArray RedisModule_ReplyWithCallReply
         RedisModule_ReplyWithError RedisModule_ReplyWithLongLong RedisModule_ReplyWithMap
-        RedisModule_ReplyWithNull RedisModule_ReplyWithStringBuffer
-        RedisModule_SaveStringBuffer RedisModule_SelectDb
-        RedisModule_ServerInfoGetFieldC RedisModule_SetCommandInfo RedisModule_SetDisconnectCallback
-        RedisModule_SetModuleOptions RedisModule_SignalModifiedKey RedisModule_StringPtrLen
+        RedisModule_ReplyWithNull RedisModule_ReplyWithStringBuffer RedisModule_SaveStringBuffer
+        RedisModule_SelectDb RedisModule_ServerInfoGetFieldC RedisModule_SetCommandInfo
+        RedisModule_SetDisconnectCallback RedisModule_SetModuleOptions
+        RedisModule_SignalModifiedKey RedisModule_StringPtrLen
         RedisModule_SubscribeToKeyspaceEvents RedisModule_SubscribeToServerEvent
         RedisModule_UnblockClient
     }

@@ -156,6 +156,14 @@ fn a_forced_break_is_an_event_before_what_comes_after_it() {
 }
 
 #[test]
+fn a_forced_break_is_published_though_nobody_touches_a_lock_any_more() {
+    let (server, mut client, mut listener) = heard();
+    client.acquired("k", "me", 60_000);
+    client.say("DEL k");
+    assert_eq!(listener.events(&server), ["acquire k", "break k"]);
+}
+
+#[test]
 fn in_a_transaction_and_in_a_script_the_order_is_kept() {
     let (server, mut client, mut listener) = heard();
     for line in [

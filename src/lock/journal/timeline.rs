@@ -5,8 +5,8 @@
 //! that what is told of a hold is right to a second or to a fiftieth of its age,
 //! whichever is more, and a server that runs for years keeps a few thousand marks.
 
-use crate::lock::time::BootTime;
-use crate::lock::token::Token;
+use super::super::time::BootTime;
+use super::super::token::Token;
 
 /// Between two marks there is at least so much time.
 const APART_NS: u64 = 1_000_000_000;
