@@ -239,6 +239,11 @@ impl Holders {
         }
     }
 
+    /// Whether there may be more than one, of which some may be over.
+    pub(super) fn are_several(&self) -> bool {
+        matches!(self.0, Form::Many(_))
+    }
+
     fn many(&self) -> Option<&Many> {
         self.parts().err()
     }

@@ -412,6 +412,10 @@ impl Locks {
 
     /// All holds of a lock are over, and the lock is gone.
     pub(super) fn note_lapsed(&mut self, lock: &Lock) {
+        // The only hold, which is being given up.
+        if self.journal.closing.is_some() && !lock.holders.are_several() {
+            return;
+        }
         for hold in lock.holders.iter() {
             self.journal.lapsed((lock.db, &lock.key), hold);
         }

@@ -9,7 +9,7 @@
 use super::api::{self, Context, Key, Level, Mode, Name, NotALock};
 use super::flags::Flags;
 use super::state::{self, Deployment, Role};
-use super::{apply, blocked, clock, guard, keyspace};
+use super::{apply, blocked, clock, guard, keyspace, notify};
 use crate::commands::{
     self, help, info, Arguments, Binding, Block, Circumstances, Command, Kind, Reply, Request,
     COMMANDS,
@@ -218,6 +218,7 @@ fn change<'call>(
                 shell.locks.see_clock(clock::wall());
             }
         }
+        notify::listen(shell);
         let mut effects = std::mem::take(&mut shell.effects);
         let answer = shell.step(now, event, &mut effects);
         (answer, effects)

@@ -300,7 +300,10 @@ fn return_to_departure(ctx: Context<'_>) {
 
 fn note_arrival(db: u32, name: Name<'_>, lock: LockId) {
     let event = Event::Unlinked { lock };
-    state::with(|shell| shell.step(clock::boot(), event, &mut Vec::new()));
+    state::with(|shell| {
+        notify::listen(shell);
+        shell.step(clock::boot(), event, &mut Vec::new());
+    });
     suspect(Some(db), name);
 }
 

@@ -14,7 +14,7 @@ use super::api::{self, server, Level, LockType};
 use super::decimal::Decimal;
 use super::flags::Flags;
 use super::state::{self, Attention, Role, Suspect};
-use super::{clock, entry};
+use super::{clock, entry, notify};
 use crate::commands;
 use crate::lock::holders::StoredHold;
 use crate::lock::record;
@@ -126,6 +126,7 @@ fn end_lock(value: *const c_void) {
             // Where the module itself deletes the key the lock has ended already: no
             // need to ask how late it is.
             if shell.locks.is_in_table(lock) {
+                notify::listen(shell);
                 let event = Event::Unlinked { lock };
                 shell.step(clock::boot(), event, &mut Vec::new());
                 // Nothing may be published in the middle of this: `turn` does.

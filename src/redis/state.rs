@@ -8,7 +8,6 @@
 use super::alarm::Alarm;
 use super::blocked::Waiters;
 use super::cluster::MapSafety;
-use super::notify;
 use crate::lock::slots::Slot;
 use crate::lock::{Answer, BootTime, Effect, Event, Locks, Ttl};
 use lazy_static::lazy_static;
@@ -117,7 +116,6 @@ impl Shell {
         event: Event<'_>,
         effects: &mut Vec<Effect>,
     ) -> Answer {
-        notify::listen(self);
         let ready_before = self.locks.lines_ready();
         let answer = self.locks.step(now, event, effects);
         // What is late on a replica is its master's to end.
