@@ -47,13 +47,16 @@ impl Request {
         }
     }
 
-    /// The words; `wait` is for BLOCK, and zero waits without limit.
-    pub fn command(&self, wait: Option<Duration>) -> Cmd {
+    /// The words; with BLOCK for so long, or without limit, if `in_line` says so.
+    fn command(&self, in_line: Option<Option<Duration>>) -> Cmd {
         let mut command = redis::cmd("LOCK.ACQUIRE");
         command.arg(&self.key).arg(&self.owner);
         command.arg(millis(self.ttl));
-        if let Some(wait) = wait {
-            command.arg("BLOCK").arg(millis(wait));
+        if let Some(wait) = in_line {
+            // Zero would wait without limit.
+            command
+                .arg("BLOCK")
+                .arg(wait.map_or(0, |wait| millis(wait).max(1)));
         }
         match self.together {
             Together::Alone => {}
@@ -125,7 +128,7 @@ impl<C: ConnectionLike> Node<C> {
         request: &Request,
         wait: Option<Duration>,
     ) -> Result<Option<Token>, Error> {
-        let asked = request.command(Some(wait.unwrap_or_default()));
+        let asked = request.command(Some(wait));
         let patience = wait.map_or(Duration::MAX, |wait| wait.saturating_add(self.timeout));
         self.ask(&asked, patience).await
     }
@@ -254,12 +257,21 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_that_is_almost_over_is_not_one_without_limit() {
+        let request = Request::new("seat:42", Duration::from_secs(1));
+        let block = |wait| words(&request.command(Some(wait)))[5].clone();
+        assert_eq!(block(Some(Duration::from_micros(300))), "1");
+        assert_eq!(block(Some(Duration::ZERO)), "1");
+        assert_eq!(block(None), "0");
+    }
+
+    #[test]
     fn every_option_is_said_in_the_words_of_the_module() {
         let mut request = Request::new("seat:42", Duration::from_millis(1_500));
         request.together = Together::Limit(3);
         request.delay = Duration::from_secs(2);
         let owner = request.owner.to_string();
-        let said = words(&request.command(Some(Duration::from_secs(9))));
+        let said = words(&request.command(Some(Some(Duration::from_secs(9)))));
         let expected = [
             "LOCK.ACQUIRE",
             "seat:42",
