@@ -84,11 +84,14 @@ impl Lock {
     /// Asks once, and does not wait: [`ErrorKind::NotAcquired`] if others hold the lock.
     /// After a lost answer it asks again, as the same owner, and so gets the same hold.
     pub async fn try_acquire(&self) -> Result<Guard, Error> {
-        let attempt = Attempt::of(self)?;
+        let mut attempt = Attempt::of(self)?;
         let mut pause = Pause::new();
         for _ in 1..TRIES_MOST {
             match attempt.asked_once().await {
-                Err(error) if error.is_transient() => pause.rest(None).await,
+                Err(error) if error.is_transient() => {
+                    attempt.is_in_doubt = true;
+                    pause.rest(None).await;
+                }
                 asked => return attempt.ended(asked),
             }
         }
@@ -104,12 +107,13 @@ impl Lock {
     /// who had only a place in line has lost it, and goes to the end. Dropping the future
     /// ends the wait.
     pub async fn acquire(&self) -> Result<Guard, Error> {
-        let attempt = Attempt::of(self)?;
+        let mut attempt = Attempt::of(self)?;
         let end = self.wait.map(|wait| BootTime::now() + wait);
         let mut pause = Pause::new();
         loop {
             match attempt.waited(end).await {
                 Err(error) if error.is_transient() && !end.is_some_and(BootTime::is_over) => {
+                    attempt.is_in_doubt = true;
                     pause.rest(end).await;
                 }
                 asked => return attempt.ended(asked),
@@ -137,6 +141,8 @@ struct Attempt {
     claim: Claim,
     request: Request,
     undo: Undo,
+    /// Whether a request was not answered, and may yet be granted.
+    is_in_doubt: bool,
 }
 
 impl Attempt {
@@ -157,6 +163,7 @@ impl Attempt {
             undo: Undo::of(claim.clone()),
             claim,
             request,
+            is_in_doubt: false,
         })
     }
 
@@ -234,7 +241,9 @@ impl Attempt {
     /// What comes of it. Whatever is not known to be nothing is given back.
     fn ended(self, asked: Result<Granted, Error>) -> Result<Guard, Error> {
         let Some((token, asked)) = asked? else {
-            self.undo.forget();
+            if !self.is_in_doubt {
+                self.undo.forget();
+            }
             let servers = self.claim.servers.name();
             return Err(Error::new(servers, ErrorKind::NotAcquired));
         };

@@ -237,10 +237,13 @@ impl Servers {
         loop {
             tokio::time::sleep(LOOKS_AROUND).await;
             let place = match &*self.way {
-                Way::Cluster { seeds, .. } => self.locate(seeds, key).await.ok(),
-                _ => self.open_shared().await.ok(),
+                Way::Cluster { seeds, .. } => {
+                    let node = self.locate(seeds, key).await.ok();
+                    node.map(|node| node.address().to_owned())
+                }
+                _ => self.master().await.ok().map(|info| info.addr().to_string()),
             };
-            if place.is_some_and(|node| node.address() != address) {
+            if place.is_some_and(|place| place != address) {
                 return;
             }
         }

@@ -1,0 +1,104 @@
+//! A cluster of several masters: each key is locked where its slot is.
+
+use super::support::cluster::{give, migrate, open, pair, two};
+use super::support::{blocked_clients, eventually, Client, Server};
+use super::{number, TTL};
+use redis_lock_client::{Lock, Released, Servers};
+
+/// Slot 12182, by the example in the specification of Redis Cluster.
+const KEY: &str = "foo";
+const SLOT: u32 = 12_182;
+/// A key of another slot, which stays.
+const OTHER: &str = "bar";
+
+fn servers(nodes: [&Server; 2]) -> Servers {
+    let address = |node: &Server| format!("redis://127.0.0.1:{}/", node.port());
+    Servers::cluster(nodes.map(address)).expect("addresses")
+}
+
+fn lock(servers: &Servers, key: &str) -> Lock {
+    Lock::new(servers, key).ttl(TTL * 20)
+}
+
+fn is_waited(client: &mut Client) {
+    eventually("somebody waits", || {
+        (blocked_clients(client) == 1).then_some(())
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_key_is_locked_and_waited_for_at_the_master_of_its_slot() {
+    let (one, other) = two();
+    let (mut on_one, mut on_other) = (one.client(), other.client());
+    give(SLOT, &mut on_one, &mut on_other);
+    let servers = servers([&one, &other]);
+    for (key, client) in [(KEY, &mut on_other), (OTHER, &mut on_one)] {
+        let lock = lock(&servers, key);
+        let guard = lock.acquire().await.expect("it is free");
+        assert_eq!(client.fence(key), Some(number(guard.token())));
+        let waiting = tokio::spawn(async move { lock.acquire().await });
+        is_waited(client);
+        // In the lock's slot.
+        let value = format!("{{{key}}}:value");
+        let set = redis::cmd("SET").arg(&value).arg("x").to_owned();
+        let () = guard.guard_command(&set).await.expect("it is held");
+        assert_eq!(client.text(&format!("GET {value}")), "x");
+        let token = guard.token();
+        assert_eq!(guard.release().await.expect("an answer"), Released::Held);
+        let next = waiting.await.expect("no panic").expect("its turn comes");
+        assert!(next.token() > token);
+        drop(next);
+        eventually("it is given back", || (!client.exists(key)).then_some(()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_and_a_wait_follow_their_slot_to_another_master() {
+    let (one, other) = two();
+    let (mut on_one, mut on_other) = (one.client(), other.client());
+    let lock = lock(&servers([&one, &other]), KEY);
+    let guard = lock
+        .clone()
+        .ttl(TTL * 3)
+        .acquire()
+        .await
+        .expect("it is free");
+    let waiting = tokio::spawn(async move { lock.acquire().await });
+    is_waited(&mut on_one);
+    open(SLOT, &mut on_one, &mut on_other);
+    migrate(KEY, &mut on_one, &other);
+    give(SLOT, &mut on_one, &mut on_other);
+    is_waited(&mut on_other);
+    let until = guard.valid_until();
+    eventually("it is extended there", || {
+        (guard.valid_until() > until).then_some(())
+    });
+    assert!(on_other.is_live(KEY, number(guard.token())));
+    let token = guard.token();
+    assert_eq!(guard.release().await.expect("an answer"), Released::Held);
+    let next = waiting.await.expect("no panic").expect("its turn comes");
+    assert!(next.token() > token);
+    assert_eq!(on_other.fence(KEY), Some(number(next.token())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_and_a_wait_outlive_the_death_of_a_master() {
+    let (mut master, replica) = pair();
+    let lock = lock(&servers([&master, &replica]), KEY);
+    let guard = lock.acquire().await.expect("it is free");
+    let waiting = tokio::spawn(async move { lock.acquire().await });
+    is_waited(&mut master.client());
+    let mut client = replica.client();
+    super::support::catch_up(&mut master.client(), &mut client);
+    let until = guard.valid_until();
+    master.kill();
+    client.say("CLUSTER FAILOVER TAKEOVER");
+    eventually("it is extended by the new master", || {
+        (guard.valid_until() > until).then_some(())
+    });
+    let token = guard.token();
+    assert!(client.is_live(KEY, number(token)));
+    assert_eq!(guard.release().await.expect("an answer"), Released::Held);
+    let next = waiting.await.expect("no panic").expect("its turn comes");
+    assert!(next.token() > token);
+}
