@@ -58,7 +58,7 @@ demo: build ## Hand out 10,000 coupons to 64 clients, with the lock and without
 	.ci/with-server $(MODULE) target/release/examples/coupons
 
 test: setup ## Run everything that proves the project
-	@cargo test --locked
+	@cargo test --locked -p redis-lock -p redis-lock-client
 
 test-clients: build ## Run the examples of all clients whose toolchains are there (CLIENT=go)
 	@.ci/clients $(MODULE) $(CLIENT)

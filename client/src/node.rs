@@ -54,9 +54,7 @@ impl Request {
         command.arg(millis(self.ttl));
         if let Some(wait) = in_line {
             // Zero would wait without limit.
-            command
-                .arg("BLOCK")
-                .arg(wait.map_or(0, |wait| millis(wait).max(1)));
+            command.arg("BLOCK").arg(wait.map_or(0, whole_millis));
         }
         match self.together {
             Together::Alone => {}
@@ -72,6 +70,11 @@ impl Request {
         }
         command
     }
+}
+
+/// Rounded up, and one at least.
+fn whole_millis(wait: Duration) -> u64 {
+    millis(wait.saturating_add(Duration::from_micros(999))).max(1)
 }
 
 fn millis(time: Duration) -> u64 {
@@ -262,6 +265,7 @@ mod tests {
         let block = |wait| words(&request.command(Some(wait)))[5].clone();
         assert_eq!(block(Some(Duration::from_micros(300))), "1");
         assert_eq!(block(Some(Duration::ZERO)), "1");
+        assert_eq!(block(Some(Duration::from_micros(1_200))), "2");
         assert_eq!(block(None), "0");
     }
 

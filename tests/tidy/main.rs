@@ -19,7 +19,7 @@ struct Source {
 fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    for folder in ["src", "tests", "examples", "benches", "fuzz"] {
+    for folder in ["src", "tests", "examples", "benches", "fuzz", "client"] {
         collect(&root.join(folder), &mut files);
     }
     assert!(files.len() > 20, "the sources are there");
@@ -126,7 +126,10 @@ fn commands_decide_nothing_and_call_nobody() {
 fn tests_wait_for_conditions_and_never_sleep() {
     let found = lines_where(|source, line| {
         let sleeps = line.contains("thread::sleep") || line.contains("time::sleep");
-        sleeps && source.path.starts_with("tests/") && !source.path.starts_with("tests/tidy")
+        let is_test = ["tests/", "client/tests/"]
+            .iter()
+            .any(|at| source.path.starts_with(at));
+        sleeps && is_test && !source.path.starts_with("tests/tidy")
     });
     assert_eq!(found, [""; 0]);
 }

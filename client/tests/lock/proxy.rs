@@ -16,8 +16,8 @@ pub struct Proxy {
 struct Faults {
     /// Nothing goes through, in either direction; connections stay open.
     is_silent: AtomicBool,
-    /// The next answer to a request with this word is lost, and its connection is cut.
-    unlucky: Mutex<Option<String>>,
+    /// So many answers to requests with this word are lost, and their connections cut.
+    unlucky: Mutex<(String, usize)>,
     lost: AtomicUsize,
 }
 
@@ -25,10 +25,8 @@ impl Faults {
     fn is_unlucky(&self, request: &[u8]) -> bool {
         let mut unlucky = self.unlucky.lock().expect("no panic");
         let request = String::from_utf8_lossy(request);
-        let is_it = unlucky.as_ref().is_some_and(|word| request.contains(word));
-        if is_it {
-            *unlucky = None;
-        }
+        let is_it = unlucky.1 > 0 && request.contains(&unlucky.0);
+        unlucky.1 -= usize::from(is_it);
         is_it
     }
 }
@@ -66,7 +64,12 @@ impl Proxy {
 
     /// The answer to the next request with this word is lost.
     pub fn loses_answer_to(&self, word: &str) {
-        *self.faults.unlucky.lock().expect("no panic") = Some(word.to_owned());
+        self.loses_answers_to(word, 1);
+    }
+
+    /// The answers to so many requests with this word are lost.
+    pub fn loses_answers_to(&self, word: &str, many: usize) {
+        *self.faults.unlucky.lock().expect("no panic") = (word.to_owned(), many);
     }
 
     /// How many answers were lost.

@@ -67,3 +67,24 @@ async fn a_release_whose_answer_was_lost_is_repeated_and_says_that_it_does_not_k
     assert_eq!(proxy.lost(), 1);
     assert!(!client.exists("seat:42"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_granted_without_anybody_knowing_is_given_back() {
+    let server = Server::start();
+    let mut client = server.client();
+    let proxy = Proxy::to(server.port()).await;
+    let long = seat(proxy.port()).ttl(TTL * 1_000);
+    proxy.loses_answers_to("LOCK.ACQUIRE", 3);
+    let error = long.try_acquire().await.expect_err("no answer came");
+    assert!(error.is_unanswered(), "{error}");
+    assert_eq!(proxy.lost(), 3);
+    eventually("it is free", || (!client.exists("seat:42")).then_some(()));
+
+    // Whoever asked has gone in the meantime.
+    proxy.loses_answers_to("LOCK.ACQUIRE", usize::MAX);
+    let asking = tokio::spawn(async move { long.acquire().await.map(|_| ()) });
+    eventually("it is granted", || client.exists("seat:42").then_some(()));
+    asking.abort();
+    assert!(asking.await.is_err());
+    eventually("it is free", || (!client.exists("seat:42")).then_some(()));
+}
