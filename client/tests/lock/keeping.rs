@@ -5,6 +5,8 @@ use super::{number, seat, TTL};
 use redis_lock_client::clock::BootTime;
 use redis_lock_client::lease::drift;
 use redis_lock_client::Released;
+use std::pin::pin;
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_keeps_its_lock_for_longer_than_the_lease() {
@@ -44,6 +46,30 @@ async fn the_validity_is_shorter_than_the_lease_of_the_server_at_any_time() {
             (guard.valid_until() > first).then_some(())
         },
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_validity_counts_from_the_request_and_not_from_its_answer() {
+    let server = Server::start();
+    let lock = seat(server.port());
+    drop(lock.try_acquire().await.expect("it is free"));
+    eventually("it is free", || {
+        (!server.client().exists("seat:42")).then_some(())
+    });
+    server.signal("STOP");
+    let asked = BootTime::now();
+    let mut asking = pin!(lock.try_acquire());
+    // It is sent, and the answer takes its time.
+    tokio::select! {
+        biased;
+        _ = &mut asking => panic!("the server sleeps"),
+        () = std::future::ready(()) => {}
+    }
+    let late = Duration::from_millis(250);
+    pass(late);
+    server.signal("CONT");
+    let guard = asking.await.expect("it is free");
+    assert!(guard.valid_until() < asked + (TTL - drift(TTL)) + late / 2);
 }
 
 /// What is left of the lease of the first holder.
