@@ -29,7 +29,8 @@ pub enum ErrorKind {
     Connection(RedisError),
     /// No answer within this time: whether the server did it is not known.
     TimedOut(Duration),
-    /// Any other error that the server said.
+    /// Any other error that the server said; or what no server can be asked with, as an
+    /// address that is none.
     Refused(RedisError),
     /// An answer that the command never gives.
     UnexpectedReply(String),
@@ -58,7 +59,8 @@ impl Error {
         Self::new(node, ErrorKind::from(error))
     }
 
-    /// The address of the server, or of several, separated by commas.
+    /// The address of the server. Of a cluster it is those of the nodes that were named, where
+    /// the crate `redis` does not say which one it was; and `sentinels`, if they knew none.
     pub fn node(&self) -> &str {
         &self.node
     }
@@ -118,6 +120,11 @@ impl From<RedisError> for ErrorKind {
                 redis::ErrorKind::UnexpectedReturnType | redis::ErrorKind::Parse => {
                     Self::UnexpectedReply(error.to_string())
                 }
+                redis::ErrorKind::AuthenticationFailed
+                | redis::ErrorKind::Client
+                | redis::ErrorKind::EmptySentinelList
+                | redis::ErrorKind::InvalidClientConfig
+                | redis::ErrorKind::RESP3NotSupported => Self::Refused(error),
                 _ => Self::Connection(error),
             };
         };

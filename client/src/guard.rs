@@ -14,8 +14,8 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 /// A lock that is held, and kept alive for as long as this lives. Dropping it gives the lock
-/// back in the background, as well as that can be done; [`Guard::release`] says whether it
-/// was.
+/// back in the background, as well as that can be done: not if the runtime ends right after, as
+/// it does at the end of `main`. [`Guard::release`] says whether it was given back.
 #[derive(Debug)]
 #[must_use = "the lock is given back when this is dropped"]
 pub struct Guard {

@@ -105,7 +105,8 @@ impl Lock {
     /// Waiting survives broken connections, restarts and failovers: it asks again, as the
     /// same owner, for as long as the wait lasts. Who was granted the lock gets that hold;
     /// who had only a place in line has lost it, and goes to the end. Dropping the future
-    /// ends the wait.
+    /// ends the wait. If no server can be reached at its end, it lasts as long as the attempt to
+    /// reach one that is under way.
     pub async fn acquire(&self) -> Result<Guard, Error> {
         let mut attempt = Attempt::of(self)?;
         let end = self.wait.map(|wait| BootTime::now() + wait);

@@ -28,6 +28,9 @@ const TIMEOUT: Duration = Duration::from_millis(500);
 /// How long it may take to be connected: sentinels and nodes that are gone are passed over.
 const CONNECTED_WITHIN: Duration = Duration::from_secs(3);
 
+/// The same for one node of a cluster.
+const NODE_CONNECTED_WITHIN: Duration = Duration::from_secs(1);
+
 /// A server that vanished without a word is noticed while one waits for it.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
@@ -59,6 +62,8 @@ struct Shared {
     node: Option<Node<Connection>>,
     /// Which connection it is, in order to forget no other one.
     number: u64,
+    /// Whether another one is on its way.
+    is_replaced: bool,
 }
 
 /// A connection to one server or to a cluster.
@@ -139,7 +144,7 @@ impl Servers {
             .map(|seed| Ok(settled(&seed.into_connection_info()?)))
             .collect::<RedisResult<_>>()?;
         let client = ClusterClient::builder(seeds.clone())
-            .connection_timeout(CONNECTED_WITHIN)
+            .connection_timeout(NODE_CONNECTED_WITHIN)
             .response_timeout(CONNECTED_WITHIN)
             .build()?;
         Ok(Self::on(Way::Cluster { client, seeds }))
@@ -194,19 +199,45 @@ impl Servers {
         })
     }
 
-    /// Passes on what was answered on this line, and forgets the line if it is no good.
+    /// Passes on what was answered on this line, and sees to another one if it is no good.
     pub(crate) async fn heed<T>(&self, line: &Line, answer: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &answer {
-            // A cluster's connection mends itself; but not when all its nodes are others.
-            let is_cluster = matches!(&*self.way, Way::Cluster { .. });
-            if error.is_unanswered() || error.is_transient() && !is_cluster {
+        let Err(error) = &answer else {
+            return answer;
+        };
+        match &*self.way {
+            // It mends itself, but for one thing: it does not look for another node in the
+            // place of one that hangs.
+            Way::Cluster { .. } if error.is_unanswered() => self.replace(line.number).await,
+            Way::Cluster { .. } => {}
+            _ if error.is_transient() => {
                 let mut shared = self.shared.lock().await;
                 if shared.number == line.number {
                     shared.node = None;
                 }
             }
+            _ => {}
         }
         answer
+    }
+
+    /// Opens another connection to the cluster in the background. That takes a while if one of
+    /// the nodes that were named hangs; the locks of all others must not wait for it.
+    async fn replace(&self, number: u64) {
+        let mut shared = self.shared.lock().await;
+        if shared.number != number || shared.is_replaced {
+            return;
+        }
+        shared.is_replaced = true;
+        let servers = self.clone();
+        tokio::spawn(async move {
+            let opened = servers.open_shared().await;
+            let mut shared = servers.shared.lock().await;
+            shared.is_replaced = false;
+            if let Ok(node) = opened {
+                shared.number += 1;
+                shared.node = Some(node);
+            }
+        });
     }
 
     async fn open_shared(&self) -> Result<Node<Connection>, Error> {

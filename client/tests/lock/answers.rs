@@ -2,7 +2,7 @@
 
 use super::support::{eventually, Server, Waiter};
 use super::{at, seat, TTL};
-use redis_lock_client::{ErrorKind, Lock, Request, Token};
+use redis_lock_client::{ErrorKind, Lock, Request, Servers, Token};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,4 +160,22 @@ async fn each_command_is_answered_in_its_type() {
     eventually("it is free", || {
         (!server.client().exists("seat:42")).then_some(())
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_said_at_once_and_not_after_the_wait() {
+    let server = Server::start();
+    server
+        .client()
+        .say("ACL SETUSER somebody on >right ~* +@all");
+    let with = |password: &str| {
+        let address = format!("redis://somebody:{password}@127.0.0.1:{}/", server.port());
+        let client = redis::Client::open(address).expect("an address");
+        Lock::new(&Servers::single(client), "seat:42").ttl(TTL)
+    };
+    drop(with("right").acquire().await.expect("it is free"));
+    // Without a limit to the wait.
+    let error = with("wrong").acquire().await.expect_err("it is wrong");
+    assert!(matches!(error.kind(), ErrorKind::Refused(_)), "{error}");
+    assert_eq!(error.node(), format!("127.0.0.1:{}", server.port()));
 }

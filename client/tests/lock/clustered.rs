@@ -1,9 +1,9 @@
 //! A cluster of several masters: each key is locked where its slot is.
 
 use super::support::cluster::{give, migrate, open, pair, two};
-use super::support::{blocked_clients, eventually, Client, Server};
+use super::support::{blocked_clients, catch_up, eventually, pass, Client, Server};
 use super::{number, TTL};
-use redis_lock_client::{Lock, Released, Servers};
+use redis_lock_client::{Lock, LossReason, Released, Servers};
 
 /// Slot 12182, by the example in the specification of Redis Cluster.
 const KEY: &str = "foo";
@@ -89,7 +89,7 @@ async fn a_hold_and_a_wait_outlive_the_death_of_a_master() {
     let waiting = tokio::spawn(async move { lock.acquire().await });
     is_waited(&mut master.client());
     let mut client = replica.client();
-    super::support::catch_up(&mut master.client(), &mut client);
+    catch_up(&mut master.client(), &mut client);
     let until = guard.valid_until();
     master.kill();
     client.say("CLUSTER FAILOVER TAKEOVER");
@@ -101,4 +101,46 @@ async fn a_hold_and_a_wait_outlive_the_death_of_a_master() {
     assert_eq!(guard.release().await.expect("an answer"), Released::Held);
     let next = waiting.await.expect("no panic").expect("its turn comes");
     assert!(next.token() > token);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_hangs_costs_no_lock_of_another_node() {
+    let (one, other) = two();
+    let (mut on_one, mut on_other) = (one.client(), other.client());
+    give(SLOT, &mut on_one, &mut on_other);
+    let servers = servers([&one, &other]);
+    let guard = lock(&servers, OTHER).ttl(TTL).acquire().await;
+    let guard = guard.expect("it is free");
+    let lost = lock(&servers, KEY).ttl(TTL).acquire().await;
+    let lost = lost.expect("it is free");
+    other.signal("STOP");
+    assert_eq!(lost.lost().await, LossReason::Expired);
+    pass(TTL * 3);
+    assert!(!guard.is_lost());
+    assert!(on_one.is_live(OTHER, number(guard.token())));
+    other.signal("CONT");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_and_a_wait_outlive_a_master_that_hangs() {
+    let (master, replica) = pair();
+    let lock = lock(&servers([&master, &replica]), KEY);
+    let guard = lock.acquire().await.expect("it is free");
+    let waiting = tokio::spawn(async move { lock.acquire().await });
+    is_waited(&mut master.client());
+    let mut client = replica.client();
+    catch_up(&mut master.client(), &mut client);
+    let until = guard.valid_until();
+    master.signal("STOP");
+    client.say("CLUSTER FAILOVER TAKEOVER");
+    eventually("it is extended by the new master", || {
+        (guard.valid_until() > until).then_some(())
+    });
+    assert!(client.is_live(KEY, number(guard.token())));
+    is_waited(&mut client);
+    let token = guard.token();
+    assert_eq!(guard.release().await.expect("an answer"), Released::Held);
+    let next = waiting.await.expect("no panic").expect("its turn comes");
+    assert!(next.token() > token);
+    master.signal("CONT");
 }

@@ -5,7 +5,8 @@ use super::support::{eventually, pass, Server};
 use super::{number, seat, TTL};
 use redis_lock_client::clock::BootTime;
 use redis_lock_client::{ErrorKind, LossReason};
-use std::future::Future;
+use std::future::{poll_fn, Future};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,7 +89,14 @@ async fn work_that_was_paused_for_longer_than_the_lease_never_goes_on() {
         ReadyNext(false).await;
         panic!("it went on");
     };
-    let stopped: Result<(), _> = guard.run(work).await;
+    let mut running = pin!(guard.run(work));
+    // It is looked at twice before any timer has a chance, as after a suspend, which the
+    // timers do not count.
+    let stopped: Result<(), _> = poll_fn(|context| {
+        assert!(running.as_mut().poll(context).is_pending());
+        running.as_mut().poll(context)
+    })
+    .await;
     assert!(stopped.is_err_and(|error| error.is_lost()));
 }
 
