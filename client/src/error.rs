@@ -59,8 +59,8 @@ impl Error {
         Self::new(node, ErrorKind::from(error))
     }
 
-    /// The address of the server. Of a cluster it is those of the nodes that were named, where
-    /// the crate `redis` does not say which one it was; and `sentinels`, if they knew none.
+    /// The address of the server. What no server said, because none could be asked, is of all
+    /// the nodes that were named of a cluster, or of `sentinels`.
     pub fn node(&self) -> &str {
         &self.node
     }
@@ -83,6 +83,12 @@ impl Error {
     /// Whether it is not known if the server did what it was asked to do.
     pub fn is_unanswered(&self) -> bool {
         matches!(self.kind, ErrorKind::Connection(_) | ErrorKind::TimedOut(_))
+    }
+
+    /// Whether the node of a cluster sent the request on to another one, and did nothing.
+    pub fn is_redirection(&self) -> bool {
+        let redirects = |code| matches!(code, "MOVED" | "ASK");
+        matches!(&self.kind, ErrorKind::Refused(error) if error.code().is_some_and(redirects))
     }
 
     /// Whether the same request may be answered when it is sent again: the connection

@@ -13,6 +13,9 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
+/// How often a guarded command is sent on to another node.
+const REDIRECTIONS_MOST: usize = 3;
+
 /// A lock that is held, and kept alive for as long as this lives. Dropping it gives the lock
 /// back in the background, as well as that can be done: not if the runtime ends right after, as
 /// it does at the end of `main`. [`Guard::release`] says whether it was given back.
@@ -112,16 +115,25 @@ impl Guard {
     /// (`LOCK.GUARD`). Else the error is [`ErrorKind::Stale`], nothing was done, and the lock
     /// counts as lost.
     ///
-    /// It is sent once: after [`ErrorKind::Connection`] or [`ErrorKind::TimedOut`] it is not
+    /// It is not sent again: after [`ErrorKind::Connection`] or [`ErrorKind::TimedOut`] it is not
     /// known whether it was done.
     pub async fn guard_command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
         if let Some(reason) = self.hold.loss() {
             return Err(self.hold.lost_error(reason));
         }
         let Claim { servers, key, .. } = &self.hold.claim;
-        let mut line = servers.line().await?;
-        let done = line.node.guard(key, self.hold.token, command).await;
-        let done = servers.heed(&line, done).await;
+        let mut redirections = 0;
+        let done = loop {
+            let mut line = servers.line(key).await?;
+            let done = line.node.guard(key, self.hold.token, command).await;
+            match servers.heed(key, &line, done).await {
+                // Nothing was done, and where to ask is known now.
+                Err(error) if error.is_redirection() && redirections < REDIRECTIONS_MOST => {
+                    redirections += 1;
+                }
+                done => break done,
+            }
+        };
         if let Err(error) = &done {
             if matches!(error.kind(), ErrorKind::Stale(_)) {
                 self.hold.lose(LossReason::Ended);

@@ -41,9 +41,9 @@ impl Claim {
     }
 
     async fn release_once(&self, token: Option<Token>) -> Result<bool, Error> {
-        let mut line = self.servers.line().await?;
+        let mut line = self.servers.line(&self.key).await?;
         let released = line.node.release(&self.key, &self.owner, token).await;
-        self.servers.heed(&line, released).await
+        self.servers.heed(&self.key, &line, released).await
     }
 
     /// Releases in the background, if there is a runtime to do it.
@@ -205,7 +205,7 @@ impl Hold {
     /// One request. Several must fit into what is left of the lease.
     async fn extend(&self) -> Result<bool, Error> {
         let claim = &self.claim;
-        let mut line = claim.servers.line().await?;
+        let mut line = claim.servers.line(&claim.key).await?;
         let timeout = line.node.timeout().min(self.ttl / 6);
         line.node = line.node.within(timeout);
         let token = Some(self.token);
@@ -213,7 +213,7 @@ impl Hold {
             .node
             .extend(&claim.key, &claim.owner, self.ttl, token)
             .await;
-        claim.servers.heed(&line, extended).await
+        claim.servers.heed(&claim.key, &line, extended).await
     }
 }
 

@@ -12,14 +12,14 @@
 //! # Where locks live
 //!
 //! [`Servers::single`], [`Servers::sentinel`] and [`Servers::cluster`]; all else is the same.
-//! Clones share one connection for short commands. Each [`Lock::acquire`] that has to wait
+//! Clones share one connection to each server for short commands. Each [`Lock::acquire`] that has to wait
 //! opens one of its own for as long as it waits, because whatever is sent on a connection
 //! behind a request that waits would wait, too. For the same reason do not send
 //! `LOCK.ACQUIRE ... BLOCK` on a [`redis::aio::MultiplexedConnection`] that something else
-//! uses; and note that it has a time-out of its own (500 ms, if nothing else is said), and that a
-//! [`redis::cluster_async::ClusterConnection`] keeps one connection to each node, shared by
-//! all requests, on which a request that waits holds up all others to that node. TLS: turn on
-//! a TLS feature of the crate `redis` in the program.
+//! uses; and note that it has a time-out of its own (500 ms, if nothing else is said). A
+//! `ClusterConnection` of the crate `redis` is no place for it either: it keeps one connection
+//! to each node, which all requests to that node share. So this crate finds the node of a key
+//! itself. TLS: turn on a TLS feature of the crate `redis` in the program.
 //!
 //! # What may be relied on
 //!
@@ -41,6 +41,7 @@
 //! | [`lock`] | a lock on one server, how it is asked for and waited for |
 //! | [`guard`] | a lock that is held: its token, its validity, its end |
 //! | [`servers`] | where locks live: one server, a master that sentinels name, a cluster |
+//! | [`connection`] | a connection to one server |
 //! | [`node`] | the commands of one server, typed: one request, one answer |
 //! | [`quorum`] | one lock over several independent servers: a majority decides |
 //! | [`token`], [`owner`] | what a holder shows to a resource, and who it is to the server |
@@ -50,6 +51,8 @@
 //! It needs a [`tokio`] runtime with time and network.
 
 pub mod clock;
+mod cluster;
+pub mod connection;
 pub mod error;
 pub mod guard;
 mod hold;

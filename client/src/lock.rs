@@ -170,11 +170,11 @@ impl Attempt {
 
     /// A plain try.
     async fn asked_once(&self) -> Result<Granted, Error> {
-        let servers = &self.claim.servers;
-        let mut line = servers.line().await?;
+        let Claim { servers, key, .. } = &self.claim;
+        let mut line = servers.line(key).await?;
         let asked = BootTime::now();
         let answer = line.node.acquire(&self.request).await;
-        let token = servers.heed(&line, answer).await?;
+        let token = servers.heed(key, &line, answer).await?;
         Ok(token.map(|token| (token, asked)))
     }
 
@@ -231,11 +231,11 @@ impl Attempt {
             key,
             owner,
         } = &self.claim;
-        let mut line = servers.line().await?;
+        let mut line = servers.line(key).await?;
         let asked = BootTime::now();
         let ttl = self.request.ttl;
         let extended = line.node.extend(key, owner, ttl, Some(token)).await;
-        let is_held = servers.heed(&line, extended).await?;
+        let is_held = servers.heed(key, &line, extended).await?;
         Ok(is_held.then_some(asked))
     }
 

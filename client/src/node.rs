@@ -110,6 +110,15 @@ impl<C: ConnectionLike> Node<C> {
         self.timeout
     }
 
+    /// With the connection made into another one.
+    pub(crate) fn map<D>(self, change: impl FnOnce(C) -> D) -> Node<D> {
+        Node {
+            address: self.address,
+            connection: change(self.connection),
+            timeout: self.timeout,
+        }
+    }
+
     /// With another time-out.
     #[must_use]
     pub fn within(mut self, timeout: Duration) -> Self {

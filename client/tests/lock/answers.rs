@@ -71,7 +71,7 @@ async fn nobody_there_is_said_after_the_wait_and_not_before() {
 async fn a_server_that_does_not_answer_is_not_waited_for() {
     let server = Server::start();
     let servers = at(server.port()).with_timeout(Duration::from_millis(100));
-    let mut node = servers.node().await.expect("it is there");
+    let mut node = servers.node(b"seat:42").await.expect("it is there");
     server.signal("STOP");
     let error = node.fence(b"seat:42").await.expect_err("it sleeps");
     server.signal("CONT");
@@ -95,7 +95,10 @@ async fn a_lock_that_no_server_would_grant_is_refused_before_anybody_is_asked() 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_command_is_answered_in_its_type() {
     let server = Server::start();
-    let mut node = at(server.port()).node().await.expect("it is there");
+    let mut node = at(server.port())
+        .node(b"seat:42")
+        .await
+        .expect("it is there");
     let request = Request::new("seat:42", TTL * 60);
     let (key, owner) = (request.key.as_slice(), &request.owner);
     let token = node
