@@ -1,1 +1,3 @@
 //! One lock over several independent servers: a majority decides.
+
+pub mod protocol;
