@@ -6,10 +6,8 @@ use crate::hold::{Claim, Hold};
 use crate::owner::Owner;
 use crate::token::Token;
 use redis::{Cmd, FromRedisValue};
-use std::future::{poll_fn, Future};
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
@@ -64,13 +62,13 @@ impl Guard {
     /// Until when the lock may be relied on, as of now. It moves as long as the lock is kept
     /// alive.
     pub fn valid_until(&self) -> BootTime {
-        self.hold.until()
+        self.hold.validity.end()
     }
 
     /// For how long the lock may be relied on, as of now: zero if it is lost.
     pub fn validity_left(&self) -> Duration {
-        match self.hold.loss() {
-            None => self.hold.until().left(),
+        match self.hold.validity.loss() {
+            None => self.hold.validity.end().left(),
             Some(_) => Duration::ZERO,
         }
     }
@@ -78,7 +76,7 @@ impl Guard {
     /// Whether somebody else may hold the lock by now. The clock is read: this is true from
     /// the instant on at which the lease may have ended, whoever was asleep.
     pub fn is_lost(&self) -> bool {
-        self.hold.loss().is_some()
+        self.hold.validity.loss().is_some()
     }
 
     /// Comes back when somebody else may hold the lock.
@@ -87,7 +85,7 @@ impl Guard {
     /// (DEL, FLUSHALL) is noticed with the next extension, after a third of the lease at the
     /// latest; only the token protects from what happens until then.
     pub async fn lost(&self) -> LossReason {
-        self.hold.lost().await
+        self.hold.validity.lost().await
     }
 
     /// Does this work for as long as the lock is held. When it is lost, the work is dropped
@@ -96,19 +94,8 @@ impl Guard {
     ///
     /// Work that does not `await` cannot be stopped.
     pub async fn run<W: Future>(&self, work: W) -> Result<W::Output, Error> {
-        let mut work = pin!(work);
-        let mut lost = pin!(self.hold.lost());
-        poll_fn(|context| {
-            let loss = match lost.as_mut().poll(context) {
-                Poll::Ready(reason) => Some(reason),
-                Poll::Pending => self.hold.loss(),
-            };
-            match loss {
-                Some(reason) => Poll::Ready(Err(self.hold.lost_error(reason))),
-                None => work.as_mut().poll(context).map(Ok),
-            }
-        })
-        .await
+        let done = self.hold.validity.run(work).await;
+        done.map_err(|reason| self.hold.lost_error(reason))
     }
 
     /// Runs a command on the same server if the token is live there, in one step
@@ -118,7 +105,7 @@ impl Guard {
     /// It is not sent again: after [`ErrorKind::Connection`] or [`ErrorKind::TimedOut`] it is not
     /// known whether it was done.
     pub async fn guard_command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Error> {
-        if let Some(reason) = self.hold.loss() {
+        if let Some(reason) = self.hold.validity.loss() {
             return Err(self.hold.lost_error(reason));
         }
         let Claim { servers, key, .. } = &self.hold.claim;
@@ -136,7 +123,7 @@ impl Guard {
         };
         if let Err(error) = &done {
             if matches!(error.kind(), ErrorKind::Stale(_)) {
-                self.hold.lose(LossReason::Ended);
+                self.hold.validity.lose(LossReason::Ended);
             }
         }
         done

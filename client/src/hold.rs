@@ -7,9 +7,9 @@ use crate::lease::valid_until;
 use crate::owner::Owner;
 use crate::servers::Servers;
 use crate::token::Token;
+use crate::validity::Validity;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
 
 /// How often a hold is given back before its lease has to end it.
 const RELEASES_MOST: usize = 3;
@@ -77,95 +77,23 @@ impl Drop for Undo {
     }
 }
 
-/// What is known of a lease.
-#[derive(Clone, Copy, Debug)]
-struct State {
-    until: BootTime,
-    loss: Option<LossReason>,
-}
-
-impl State {
-    /// Whether it is lost: what is lost stays so.
-    fn judged(&mut self) -> Option<LossReason> {
-        if self.loss.is_none() && self.until.is_over() {
-            self.loss = Some(LossReason::Expired);
-        }
-        self.loss
-    }
-}
-
 /// A lock that is held, or was.
 #[derive(Debug)]
 pub(crate) struct Hold {
     pub claim: Claim,
     pub token: Token,
     pub ttl: Duration,
-    state: watch::Sender<State>,
+    pub validity: Validity,
 }
 
 impl Hold {
     /// Granted upon a request that was sent at `asked`.
     pub fn new(claim: Claim, token: Token, ttl: Duration, asked: BootTime) -> Self {
-        let until = valid_until(asked, ttl);
-        let (state, _) = watch::channel(State { until, loss: None });
         Self {
             claim,
             token,
             ttl,
-            state,
-        }
-    }
-
-    pub fn until(&self) -> BootTime {
-        self.state.borrow().until
-    }
-
-    /// Why it is lost, if it is: the clock is read.
-    pub fn loss(&self) -> Option<LossReason> {
-        let mut state = *self.state.borrow();
-        if state.judged().is_some() {
-            // It is noted, so that a late answer does not undo it.
-            self.state.send_if_modified(|state| {
-                let before = state.loss;
-                state.judged() != before
-            });
-        }
-        state.loss
-    }
-
-    /// That it is over.
-    pub fn lose(&self, reason: LossReason) {
-        self.state.send_if_modified(|state| {
-            let is_news = state.judged().is_none();
-            state.loss = state.loss.or(Some(reason));
-            is_news
-        });
-    }
-
-    /// That its lease was moved by a request sent at `asked`.
-    fn extended(&self, asked: BootTime) {
-        let until = valid_until(asked, self.ttl);
-        self.state.send_if_modified(|state| {
-            let is_held = state.judged().is_none();
-            if is_held {
-                state.until = state.until.max(until);
-            }
-            is_held
-        });
-    }
-
-    /// Comes back when it is lost.
-    pub async fn lost(&self) -> LossReason {
-        let mut news = self.state.subscribe();
-        loop {
-            let until = news.borrow_and_update().until;
-            if let Some(reason) = self.loss() {
-                return reason;
-            }
-            tokio::select! {
-                _ = news.changed() => {}
-                () = sleep_until(until) => {}
-            }
+            validity: Validity::until(valid_until(asked, ttl)),
         }
     }
 
@@ -181,19 +109,19 @@ impl Hold {
             sleep_until(asked + self.ttl / 3).await;
             loop {
                 let now = BootTime::now();
-                if self.loss().is_some() {
+                if self.validity.loss().is_some() {
                     return;
                 }
-                let left = self.until().left();
+                let left = self.validity.end().left();
                 match tokio::time::timeout(left, self.extend()).await {
                     Ok(Ok(true)) => {
-                        self.extended(now);
+                        self.validity.extend(valid_until(now, self.ttl));
                         asked = now;
                         break;
                     }
-                    Ok(Ok(false)) => return self.lose(LossReason::Ended),
+                    Ok(Ok(false)) => return self.validity.lose(LossReason::Ended),
                     Ok(Err(error)) if is_overwritten(&error) => {
-                        return self.lose(LossReason::Ended)
+                        return self.validity.lose(LossReason::Ended)
                     }
                     // The end of the lease stays where it is.
                     Ok(Err(_)) | Err(_) => sleep_until(BootTime::now() + pause).await,

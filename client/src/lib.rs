@@ -63,6 +63,7 @@ pub mod owner;
 pub mod quorum;
 pub mod servers;
 pub mod token;
+mod validity;
 
 pub use error::{Error, ErrorKind, LossReason};
 pub use guard::{Guard, Released};

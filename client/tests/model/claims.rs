@@ -18,7 +18,9 @@ pub const NOTHING_LEFT: &str = "nothing is held for an attempt that is over";
 pub fn properties() -> Vec<Property<Quorum>> {
     vec![
         Property::always(UNIQUE, |_, it: &World| it.fault != Some(Fault::Twice)),
-        Property::always(ABOVE, |_, it: &World| it.fault != Some(Fault::NotAboveTheEarlier)),
+        Property::always(ABOVE, |_, it: &World| {
+            it.fault != Some(Fault::NotAboveTheEarlier)
+        }),
         Property::always(RISES, |_, it: &World| it.fault != Some(Fault::Fell)),
         Property::always(ALONE, is_alone),
         Property::always(NOTHING_LEFT, is_nothing_left),
