@@ -70,5 +70,6 @@ pub use guard::{Guard, Released};
 pub use lock::Lock;
 pub use node::{Node, Request, Together};
 pub use owner::Owner;
+pub use quorum::{Quorum, QuorumLock};
 pub use servers::Servers;
 pub use token::Token;
