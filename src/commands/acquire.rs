@@ -2,20 +2,23 @@
 //! [DELAY ms]`
 
 use super::syntax::{Argument, Shape, KEY, OWNER, TTL};
-use super::{Arguments, Binding, Block, Command, Error, Kind, Request};
+use super::{Arguments, Binding, Block, Command, Error, KeyUse, Kind, Request};
 use crate::lock::Tolerance;
 
 /// With how many others.
 const TOGETHER: [Argument; 2] = [
     Argument::named(c"SHARED", c"shared", Shape::Flag),
-    Argument::named(c"LIMIT", c"limit", Shape::Integer),
+    Argument::named(c"LIMIT", c"limit", Shape::Integer).shown_as(c"n"),
 ];
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.acquire",
-    flags: c"write deny-oom fast",
+    flags: c"write deny-oom fast blocking",
     arity: -4,
     kind: Kind::Write,
+    key: Some(KeyUse::Changes),
+    categories: c"write fast blocking",
+    tips: c"nondeterministic_output",
     summary: c"Acquires a lock for a time. Returns its fencing token, or nil if it is held.",
     complexity: c"O(log N) where N is the number of leases held and clients waiting on the server",
     syntax: &[
@@ -25,7 +28,9 @@ pub(super) const COMMAND: Command = Command {
         Argument::named(c"BLOCK", c"timeout-ms", Shape::Integer).optional(),
         Argument::named(c"SESSION", c"session", Shape::Flag).optional(),
         Argument::new(c"together", Shape::OneOf(&TOGETHER)).optional(),
-        Argument::named(c"DELAY", c"delay-ms", Shape::Integer).optional(),
+        Argument::named(c"DELAY", c"delay-ms", Shape::Integer)
+            .shown_as(c"ms")
+            .optional(),
     ],
     parse,
 };

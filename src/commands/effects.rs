@@ -16,7 +16,7 @@
 //! is when the term began, in milliseconds since the start of 2024.
 
 use super::syntax::{Argument, Shape, KEY, OWNER, TOKEN, TTL};
-use super::{Arguments, Command, Error, Kind, Request};
+use super::{Arguments, Command, Error, KeyUse, Kind, Request};
 use crate::lock::token::Cover;
 use crate::lock::{Delay, Tolerance, Ttl};
 use std::ffi::CStr;
@@ -36,6 +36,9 @@ pub(super) const GRANT_COMMAND: Command = Command {
     flags: FLAGS,
     arity: -5,
     kind: Kind::Effect,
+    key: Some(KeyUse::Sets),
+    categories: c"write fast admin dangerous",
+    tips: c"",
     summary: c"Internal: a master says that a lock is held.",
     complexity: c"O(log N) where N is the number of leases held on the server",
     syntax: &[
@@ -54,6 +57,9 @@ pub(super) const END_COMMAND: Command = Command {
     flags: FLAGS,
     arity: 4,
     kind: Kind::Effect,
+    key: Some(KeyUse::Removes),
+    categories: c"write fast admin dangerous",
+    tips: c"",
     summary: c"Internal: a master says that a hold is over.",
     complexity: c"O(log N) where N is the number of leases held on the server",
     syntax: &[KEY, OWNER, TOKEN],
@@ -65,6 +71,9 @@ pub(super) const CEILING_COMMAND: Command = Command {
     flags: FLAGS,
     arity: 4,
     kind: Kind::KeylessEffect,
+    key: None,
+    categories: c"write fast admin dangerous",
+    tips: c"",
     summary: c"Internal: a master says that it issues no token above this one.",
     complexity: c"O(1)",
     syntax: &[

@@ -1,12 +1,12 @@
 //! `LOCK.EXTEND key owner ttl-ms [TOKEN token | RAISE token]`
 
 use super::syntax::{Argument, Shape, KEY, OWNER, TTL};
-use super::{Arguments, Command, Error, ExtendOption, Kind, Request};
+use super::{Arguments, Command, Error, ExtendOption, KeyUse, Kind, Request};
 
 /// Only that hold, or with a larger token from now on.
 const WHICH: [Argument; 2] = [
     Argument::named(c"TOKEN", c"token", Shape::Integer),
-    Argument::named(c"RAISE", c"raise", Shape::Integer),
+    Argument::named(c"RAISE", c"raise", Shape::Integer).shown_as(c"token"),
 ];
 
 pub(super) const COMMAND: Command = Command {
@@ -14,6 +14,9 @@ pub(super) const COMMAND: Command = Command {
     flags: c"write fast",
     arity: -4,
     kind: Kind::Write,
+    key: Some(KeyUse::Changes),
+    categories: c"write fast",
+    tips: c"",
     summary: c"Moves the end of a lease further away; with RAISE, also its fencing token up.",
     complexity: c"O(log N) where N is the number of leases held on the server",
     syntax: &[

@@ -1,13 +1,16 @@
 //! `LOCK.FENCE key [token]`
 
 use super::syntax::{KEY, TOKEN};
-use super::{Arguments, Command, Error, Kind, Request};
+use super::{Arguments, Command, Error, KeyUse, Kind, Request};
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.fence",
     flags: c"readonly fast",
     arity: -2,
     kind: Kind::Read,
+    key: Some(KeyUse::Looks),
+    categories: c"read fast",
+    tips: c"",
     summary: c"Returns the lowest live fencing token of a lock, or whether a given token is live.",
     complexity: c"O(1)",
     syntax: &[KEY, TOKEN.optional()],

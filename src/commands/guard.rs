@@ -6,13 +6,16 @@
 //! cannot guard that.
 
 use super::syntax::{Argument, Shape, KEY, TOKEN};
-use super::{Arguments, Command, Error, Kind, Request};
+use super::{Arguments, Command, Error, KeyUse, Kind, Request};
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.guard",
     flags: c"write getkeys-api",
     arity: -4,
     kind: Kind::Guard,
+    key: Some(KeyUse::LooksAtFirst),
+    categories: c"write slow",
+    tips: c"nondeterministic_output",
     summary: c"Runs a command if a fencing token is live, and else nothing.",
     complexity: c"O(1) beside the command",
     syntax: &[

@@ -1,7 +1,7 @@
 //! `LOCK.INFO key`
 
 use super::syntax::KEY;
-use super::{Arguments, Command, Error, Kind, Request};
+use super::{Arguments, Command, Error, KeyUse, Kind, Request};
 use crate::lock::info::{Info, ShownHold, ShownWaiter};
 
 pub(super) const COMMAND: Command = Command {
@@ -9,6 +9,9 @@ pub(super) const COMMAND: Command = Command {
     flags: c"readonly",
     arity: 2,
     kind: Kind::Info,
+    key: Some(KeyUse::Looks),
+    categories: c"read slow",
+    tips: c"nondeterministic_output",
     summary: c"Returns who holds a lock and who waits for it.",
     complexity: c"O(N) where N is the number of owners that wait for the lock",
     syntax: &[KEY],

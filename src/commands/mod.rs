@@ -38,6 +38,14 @@ pub struct Command {
     pub arity: i8,
     /// Who may send it, and what it does to its key.
     pub kind: Kind,
+    /// What it does to its key, as the server is told; `None`: it has none.
+    pub key: Option<KeyUse>,
+    /// The server's own ACL categories it belongs to. A module has to name them all:
+    /// the flags alone put a module's command into none.
+    pub categories: &'static CStr,
+    /// Command tips, for what stands between a client and a server. There is nothing
+    /// to say of where to send it and what to do with many replies: one key, one server.
+    pub tips: &'static CStr,
     /// One line on what it does.
     pub summary: &'static CStr,
     /// What it costs.
@@ -65,6 +73,23 @@ pub enum Kind {
     Effect,
     /// A master or a file; has no key.
     KeylessEffect,
+}
+
+/// What a command does to its key, in the server's words. Who may only read a key
+/// (`%R~`) may send what is said to look; who may only write it (`%W~`) what is said to
+/// change without looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    /// RO, ACCESS: tells what is there.
+    Looks,
+    /// The same, and there may be more keys, which the server has to ask for.
+    LooksAtFirst,
+    /// RW, ACCESS, UPDATE: changes what is there, and tells a token that was there.
+    Changes,
+    /// RW, UPDATE: changes what is there and tells nothing of it.
+    Sets,
+    /// RW, DELETE: takes a hold out, as SREM takes out a member.
+    Removes,
 }
 
 pub use arguments::Arguments;

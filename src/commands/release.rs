@@ -1,13 +1,16 @@
 //! `LOCK.RELEASE key owner [TOKEN token]`
 
 use super::syntax::{Argument, Shape, KEY, OWNER};
-use super::{Arguments, Command, Error, Kind, Request};
+use super::{Arguments, Command, Error, KeyUse, Kind, Request};
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.release",
     flags: c"write fast",
     arity: -3,
     kind: Kind::Write,
+    key: Some(KeyUse::Removes),
+    categories: c"write fast",
+    tips: c"",
     summary: c"Releases a lock that the owner holds.",
     complexity: c"O(log N) where N is the number of leases held on the server",
     syntax: &[

@@ -9,8 +9,10 @@ use std::ffi::CStr;
 /// A word of a command, or several that belong together.
 #[derive(Clone, Copy, Debug)]
 pub struct Argument {
-    /// What it is called.
+    /// What it is called, as no other argument of the command.
     pub name: &'static CStr,
+    /// What people are shown instead, where that is clearer.
+    pub display: Option<&'static CStr>,
     /// What stands there.
     pub shape: Shape,
     /// The word in front of it, which names an option.
@@ -50,6 +52,7 @@ impl Argument {
     pub(super) const fn new(name: &'static CStr, shape: Shape) -> Self {
         Self {
             name,
+            display: None,
             shape,
             token: None,
             presence: Presence::Required,
@@ -60,9 +63,18 @@ impl Argument {
     pub(super) const fn named(token: &'static CStr, name: &'static CStr, shape: Shape) -> Self {
         Self {
             name,
+            display: None,
             shape,
             token: Some(token),
             presence: Presence::Required,
+        }
+    }
+
+    /// The same, but people are shown this name.
+    pub(super) const fn shown_as(self, display: &'static CStr) -> Self {
+        Self {
+            display: Some(display),
+            ..self
         }
     }
 

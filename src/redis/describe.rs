@@ -2,14 +2,15 @@
 //! to its key, and what COMMAND DOCS shows.
 
 use super::api::{server, Context, OK};
+use super::categories;
 use crate::commands::syntax::{Argument, Presence, Shape};
-use crate::commands::{Command, Kind};
+use crate::commands::{Command, KeyUse};
 use redis_module::raw;
 use std::ffi::c_int;
 
 /// Whether the second word of the command is a key.
 pub(super) fn has_key(command: &Command) -> bool {
-    !matches!(command.kind, Kind::KeylessEffect | Kind::Help)
+    command.key.is_some()
 }
 
 /// Tells the server how many words a command takes, what it does to its key,
@@ -23,29 +24,16 @@ pub(super) fn to_server(ctx: Context<'_>, command: &Command) -> Result<(), &'sta
     };
     // SAFETY: all fields of these structures may be zero: the end of a list.
     let mut key_specs: [raw::RedisModuleCommandKeySpec; 2] = unsafe { std::mem::zeroed() };
-    let access = match command.kind {
-        Kind::Read | Kind::Info => raw::REDISMODULE_CMD_KEY_RO | raw::REDISMODULE_CMD_KEY_ACCESS,
-        // More keys may follow: the server is to ask which (`guard.rs`).
-        Kind::Guard => {
-            raw::REDISMODULE_CMD_KEY_RO
-                | raw::REDISMODULE_CMD_KEY_ACCESS
-                | raw::REDISMODULE_CMD_KEY_INCOMPLETE
-        }
-        _ => {
-            raw::REDISMODULE_CMD_KEY_RW
-                | raw::REDISMODULE_CMD_KEY_ACCESS
-                | raw::REDISMODULE_CMD_KEY_UPDATE
-        }
-    };
+    let key_use = command.key.map(spec_flags);
     let spec = &mut key_specs[0];
-    spec.flags = u64::from(access);
+    spec.flags = u64::from(key_use.unwrap_or_default());
     spec.begin_search_type = raw::RedisModuleKeySpecBeginSearchType_REDISMODULE_KSPEC_BS_INDEX;
     spec.bs.index.pos = 1;
     spec.find_keys_type = raw::RedisModuleKeySpecFindKeysType_REDISMODULE_KSPEC_FK_RANGE;
     spec.fk.range.keystep = 1;
-    let key_specs = match has_key(command) {
-        false => std::ptr::null_mut(),
-        true => key_specs.as_mut_ptr(),
+    let key_specs = match key_use {
+        None => std::ptr::null_mut(),
+        Some(_) => key_specs.as_mut_ptr(),
     };
     let mut lists = ArgumentLists::default();
     let info = raw::RedisModuleCommandInfo {
@@ -53,8 +41,12 @@ pub(super) fn to_server(ctx: Context<'_>, command: &Command) -> Result<(), &'sta
         summary: command.summary.as_ptr(),
         complexity: command.complexity.as_ptr(),
         since: c"0.1.0".as_ptr(),
+        // Nothing has changed since: there is one version.
         history: std::ptr::null_mut(),
-        tips: std::ptr::null(),
+        tips: match command.tips.is_empty() {
+            true => std::ptr::null(),
+            false => command.tips.as_ptr(),
+        },
         arity: c_int::from(command.arity),
         key_specs,
         args: lists.add(command.syntax),
@@ -62,11 +54,32 @@ pub(super) fn to_server(ctx: Context<'_>, command: &Command) -> Result<(), &'sta
     // SAFETY: the command was just made; the server copies what it is told.
     unsafe {
         let made = server!(RedisModule_GetCommand)(ctx.as_ptr(), command.name.as_ptr());
-        if !made.is_null() && server!(RedisModule_SetCommandInfo)(made, &info) == OK {
+        if !made.is_null()
+            && server!(RedisModule_SetCommandInfo)(made, &info) == OK
+            && categories::assign(made, command)
+        {
             return Ok(());
         }
     }
     Err("the server does not take the description of a command")
+}
+
+/// The flags of a key, of which ACL makes what a user needs: ACCESS is to read; INSERT,
+/// UPDATE and DELETE, of which there may be one, are to write.
+fn spec_flags(key_use: KeyUse) -> u32 {
+    use raw::*;
+    match key_use {
+        KeyUse::Looks => REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS,
+        // More keys may follow: the server is to ask which (`guard.rs`).
+        KeyUse::LooksAtFirst => {
+            REDISMODULE_CMD_KEY_RO | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_INCOMPLETE
+        }
+        KeyUse::Changes => {
+            REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_ACCESS | REDISMODULE_CMD_KEY_UPDATE
+        }
+        KeyUse::Sets => REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_UPDATE,
+        KeyUse::Removes => REDISMODULE_CMD_KEY_RW | REDISMODULE_CMD_KEY_DELETE,
+    }
 }
 
 /// Lists of arguments as the server reads them, each with its end, kept until it has
@@ -124,6 +137,9 @@ impl ArgumentLists {
                 .map_or(std::ptr::null(), |token| token.as_ptr()),
             flags: flags as c_int,
             subargs: self.add(choices),
+            display_text: argument
+                .display
+                .map_or(std::ptr::null(), |text| text.as_ptr()),
             ..none
         }
     }

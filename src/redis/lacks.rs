@@ -3,6 +3,7 @@
 //! README lists it.
 
 use super::api::{self, Context, Level};
+use super::categories::{self, Categories};
 use super::state::{self, Deployment};
 use super::{blocked, cluster};
 use std::sync::Once;
@@ -23,6 +24,13 @@ pub(super) fn say(ctx: Context<'_>, internals: Internals) {
     }
     if internals == Internals::Shown {
         note("clients see the internal commands LOCK._*, and are refused");
+    }
+    match categories::known() {
+        Categories::None => {
+            note("no command of a module is in an ACL category: name LOCK.* one by one")
+        }
+        Categories::BuiltIn => note("there is no ACL category @redislock"),
+        Categories::Own => {}
     }
     let is_cluster = state::with(|shell| shell.deployment) == Deployment::Cluster;
     if is_cluster && cluster::safety(ctx) == cluster::MapSafety::Unsafe {

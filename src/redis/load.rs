@@ -7,7 +7,7 @@ use super::alarm::Alarm;
 use super::api::{self, server, Context, Level, OK};
 use super::call::CallReply;
 use super::lacks::{self, Internals};
-use super::{clock, cluster, config, describe, entry, events, info, keyspace};
+use super::{categories, clock, cluster, config, describe, entry, events, info, keyspace};
 use super::{server_commands, state};
 use crate::commands::{Command, Kind, COMMANDS};
 use redis_module::raw;
@@ -160,6 +160,7 @@ const FUNCTIONS: [CommandFunction; COMMANDS.len()] = [
 ];
 
 fn register_commands(ctx: Context<'_>) -> Result<Internals, &'static str> {
+    categories::add(ctx);
     let mut internals = Internals::Hidden;
     for (command, function) in COMMANDS.iter().zip(FUNCTIONS) {
         let is_registered = match command.kind {

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`load`]      | what happens when the server loads the module |
 //! | [`describe`]  | what it is told of each command, for COMMAND DOCS and ACLs |
+//! | [`categories`] | `@redislock`, and which of the server's ACL categories each is in |
 //! | [`lacks`]     | what some servers do not let a module do |
 //! | [`api`]       | the server's functions, wrapped as thinly as safety allows |
 //! | [`flags`]     | the server's state and a call's |
@@ -45,6 +46,7 @@ mod apply;
 mod audience;
 mod blocked;
 mod call;
+mod categories;
 mod clock;
 mod cluster;
 mod config;

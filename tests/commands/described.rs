@@ -1,5 +1,5 @@
-//! What the server knows about the commands: COMMAND INFO, GETKEYS and DOCS,
-//! and what it makes of that for access lists.
+//! What the server knows about the commands: COMMAND INFO, GETKEYS and DOCS. What it
+//! makes of that for access lists is in `acl.rs`.
 
 use crate::support::{Client, Server};
 use redis::Value;
@@ -39,7 +39,7 @@ pub fn list(value: &Value) -> &[Value] {
     }
 }
 
-fn integer(value: &Value) -> i64 {
+pub fn integer(value: &Value) -> i64 {
     match value {
         Value::Int(number) => *number,
         other => panic!("{other:?}"),
@@ -72,7 +72,11 @@ fn command_info_says_arity_flags_and_where_the_key_is() {
     for (command, expected) in [
         (
             "lock.acquire",
-            description(-4, &["denyoom", "fast", "module", "write"], one_key),
+            description(
+                -4,
+                &["blocking", "denyoom", "fast", "module", "write"],
+                one_key,
+            ),
         ),
         (
             "lock.release",
@@ -154,7 +158,7 @@ fn the_server_knows_who_changes_its_key_and_who_only_looks() {
             "LOCK.ACQUIRE k me 1000",
             ["RW", "access", "update"].as_slice(),
         ),
-        ("LOCK.RELEASE k me", &["RW", "access", "update"]),
+        ("LOCK.RELEASE k me", &["RW", "delete"]),
         ("LOCK.EXTEND k me 1000", &["RW", "access", "update"]),
         ("LOCK.FENCE k", &["RO", "access"]),
         ("LOCK.INFO k", &["RO", "access"]),
@@ -190,77 +194,4 @@ fn command_docs_says_what_each_command_does_and_costs() {
         assert_eq!(text(&docs["module"]), "redislock");
         assert!(docs.contains_key("since"), "{command}");
     }
-}
-
-/// Every command, on this key, and what a user needs to be let in.
-fn calls(key: &str) -> [String; 7] {
-    [
-        format!("LOCK.ACQUIRE {key} me 60000"),
-        format!("LOCK.EXTEND {key} me 60000"),
-        format!("LOCK.FENCE {key}"),
-        format!("LOCK.FENCE {key} 5"),
-        format!("LOCK.INFO {key}"),
-        format!("LOCK.RELEASE {key} me"),
-        format!("LOCK.ACQUIRE {key} me 60000 SHARED DELAY 5"),
-    ]
-}
-
-#[test]
-fn a_user_reaches_the_locks_of_its_own_keys_only() {
-    let server = Server::start();
-    let mut admin = server.client();
-    let token = admin.acquired("b:1", "me", 60_000);
-    let mut client = server.user("~a:* +@all");
-    for line in calls("b:1") {
-        let error = client.error_of(&line);
-        assert!(error.starts_with("NOPERM "), "{line}: {error}");
-    }
-    assert!(admin.is_live("b:1", token));
-    for line in calls("a:1") {
-        client.say(&line);
-    }
-}
-
-#[test]
-fn a_user_who_may_only_read_a_key_may_only_fence_and_see_it() {
-    let server = Server::start();
-    let mut admin = server.client();
-    let token = admin.acquired("a:1", "me", 60_000);
-    let mut client = server.user("%R~a:* +@all");
-    assert_eq!(client.fence("a:1"), Some(token));
-    for line in calls("a:1") {
-        if !line.starts_with("LOCK.FENCE") && !line.starts_with("LOCK.INFO") {
-            let error = client.error_of(&line);
-            assert!(error.starts_with("NOPERM "), "{line}: {error}");
-        }
-    }
-    assert!(admin.is_live("a:1", token));
-}
-
-#[test]
-fn a_user_without_leave_to_write_cannot_take_a_lock() {
-    let server = Server::start();
-    for rules in ["~* +@read", "~* +lock.fence", "~* +get"] {
-        let mut client = server.user(rules);
-        let error = client.error_of("LOCK.ACQUIRE lock me 1000");
-        assert!(error.starts_with("NOPERM "), "{rules}: {error}");
-    }
-    let mut client = server.user("~* +lock.acquire");
-    client.acquired("lock", "me", 60_000);
-    let error = client.error_of("LOCK.RELEASE lock me");
-    assert!(error.starts_with("NOPERM "), "{error}");
-}
-
-#[test]
-fn no_user_may_send_effects() {
-    let server = Server::start();
-    let mut client = server.user("~* +@all");
-    for line in [
-        "LOCK._GRANT lock me 5 1000 1 0",
-        "LOCK._END lock me 5",
-        "LOCK._CEILING 5 1000 5",
-    ] {
-        assert!(client.error_of(line).starts_with("ERR "), "{line}");
-    }
-    assert!(!client.exists("lock"));
 }

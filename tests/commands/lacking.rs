@@ -8,6 +8,9 @@ const UNBLOCK: &str = "with this server CLIENT UNBLOCK of a client that waits fo
 const INTERNAL: &str = "with this server clients see the internal commands LOCK._*";
 const MAP: &str = "with this server who waits for a lock in a slot that moves is told TRYAGAIN";
 
+const CATEGORIES: &str = "with this server no command of a module is in an ACL category";
+const CATEGORY: &str = "with this server there is no ACL category @redislock";
+
 /// How often each of them is in the log.
 fn said(server: &Server) -> [usize; 3] {
     let log = server.log();
@@ -40,6 +43,20 @@ fn what_a_server_lacks_is_said_in_its_log_and_is_so() {
     }
     assert!(sees(&mut client, "LOCK.ACQUIRE"));
     server.assert_healthy();
+}
+
+/// That it is so is seen in `acl.rs`.
+#[test]
+fn a_server_that_lacks_categories_says_so_in_its_log() {
+    let server = Server::start();
+    let version = Version::of(&mut server.client());
+    let log = server.log();
+    let said = [CATEGORIES, CATEGORY].map(|text| log.matches(text).count());
+    let [own, any] = [
+        version.lets_modules_add_categories(),
+        version.lets_modules_name_categories(),
+    ];
+    assert_eq!(said, [usize::from(!any), usize::from(any && !own)]);
 }
 
 /// That it is so is seen where slots move (`tests/cluster`).

@@ -13,6 +13,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod acl;
 mod acquire;
 mod bad_dumps;
 mod bad_input;

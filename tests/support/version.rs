@@ -56,6 +56,31 @@ impl Version {
         }
     }
 
+    /// Whether a module can say which ACL categories its commands belong to.
+    pub fn lets_modules_name_categories(self) -> bool {
+        match self {
+            Self::Redis(version) => version >= [7, 2, 0],
+            Self::Valkey(_) => true,
+        }
+    }
+
+    /// Whether a module can add an ACL category of its own.
+    pub fn lets_modules_add_categories(self) -> bool {
+        match self {
+            Self::Redis(version) => version >= [7, 4, 0],
+            Self::Valkey(_) => true,
+        }
+    }
+
+    /// Whether the server looks again at what a client may do when its BLPOP gets
+    /// something.
+    pub fn asks_again_before_it_pops(self) -> bool {
+        match self {
+            Self::Redis(version) => version >= [7, 2, 0],
+            Self::Valkey(_) => true,
+        }
+    }
+
     /// Whether a module may ask where slots are. Else who waits in a slot that is on
     /// its way is told to ask again.
     pub fn lets_modules_see_its_map(self) -> bool {
