@@ -1,5 +1,7 @@
-//! Every error reply. The first word is stable and may be matched on; `ERR` and
-//! the wording of what Redis itself would say are Redis's own.
+//! Every error reply: one line, which says what was wrong, where, and what would be
+//! right. The first word is stable and may be matched on; `ERR` and the wording of what
+//! Redis itself would say are Redis's own, and what it does not say follows. Nothing of
+//! what a client sent is said back to it but tokens.
 
 use crate::lock::slots::Slot;
 use crate::lock::{Delay, Token, Tolerance, Ttl, OWNER_BYTES_MOST};
@@ -10,10 +12,23 @@ use std::fmt;
 pub enum Error {
     /// Too few or too many arguments; the command's name.
     Arity(&'static str),
-    /// A word that is not an option here, or an option twice.
+    /// More words than any call of the command has.
     Syntax,
+    /// A word that is not part of the command.
+    NotAnOption {
+        /// Which: the key is the first.
+        argument: usize,
+        /// How the command is called.
+        usage: &'static str,
+    },
+    /// This option twice.
+    OptionTwice(&'static str),
+    /// Two options of which there may be one.
+    OptionsTogether(&'static str, &'static str),
+    /// An option without its number.
+    NumberMissing(Number),
     /// Not an integer as Redis writes them, or one that does not fit.
-    NotAnInteger,
+    NotAnInteger(Number),
     /// A lease shorter than 1 ms or longer than this.
     TtlOutOfRange(Ttl),
     /// A wait below zero or above ten years.
@@ -28,6 +43,8 @@ pub enum Error {
     RaiseOfMany,
     /// GUARD with a token that is not live.
     Stale(Token),
+    /// GUARD of a command that no server can have.
+    GuardOfUnknown,
     /// GUARD of a command of our own.
     GuardOfOurs,
     /// GUARD of a command that may wait.
@@ -66,12 +83,57 @@ pub enum Error {
     Internal,
 }
 
+/// Which number a client was to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// The length of a lease.
+    Ttl,
+    /// Behind BLOCK.
+    Timeout,
+    /// Behind LIMIT.
+    Limit,
+    /// Behind DELAY.
+    Delay,
+    /// A token in a place of its own.
+    Token,
+    /// Behind TOKEN.
+    TokenOption,
+    /// Behind RAISE.
+    Raise,
+    /// One that only masters say.
+    OfEffect,
+}
+
+impl Number {
+    /// What stands in its place, for those who said something else.
+    fn expected(self) -> &'static str {
+        match self {
+            Self::Ttl => {
+                "ttl-ms, the argument behind the owner, is a number of milliseconds, such as 30000"
+            }
+            Self::Timeout => {
+                "BLOCK needs a number of milliseconds behind it, 0 to wait without limit"
+            }
+            Self::Limit => "LIMIT needs a number of holders behind it",
+            Self::Delay => "DELAY needs a number of milliseconds behind it",
+            Self::Token => {
+                "token, the argument behind the key, is the number that LOCK.ACQUIRE returned"
+            }
+            Self::TokenOption => "TOKEN needs the number behind it that LOCK.ACQUIRE returned",
+            Self::Raise => "RAISE needs a token behind it",
+            Self::OfEffect => "an effect has other numbers",
+        }
+    }
+}
+
 impl Error {
     /// What is said, where that is always the same.
     fn fixed_text(self) -> &'static str {
         match self {
-            Self::Syntax => "ERR syntax error",
-            Self::NotAnInteger => "ERR value is not an integer or out of range",
+            Self::Syntax => {
+                "ERR syntax error: more arguments than the command takes, see LOCK.HELP"
+            }
+            Self::GuardOfUnknown => "ERR LOCK.GUARD does not know the command behind the token",
             Self::OtherTolerance => {
                 "ERR this owner holds the lock or waits for it with another SHARED or LIMIT: \
                  release it first"
@@ -112,14 +174,35 @@ impl fmt::Display for Error {
             Self::Arity(command) => {
                 write!(out, "ERR wrong number of arguments for '{command}' command")
             }
+            Self::NotAnOption { argument, usage } => write!(
+                out,
+                "ERR syntax error: argument {argument} is not part of {usage}"
+            ),
+            Self::OptionTwice(option) => write!(out, "ERR syntax error: {option} twice"),
+            Self::OptionsTogether(one, other) => write!(
+                out,
+                "ERR syntax error: {one} and {other} do not go together"
+            ),
+            Self::NumberMissing(number) => {
+                write!(out, "ERR syntax error: {}", number.expected())
+            }
+            Self::NotAnInteger(number) => write!(
+                out,
+                "ERR value is not an integer or out of range: {}",
+                number.expected()
+            ),
             Self::TtlOutOfRange(most) => {
-                write!(out, "ERR ttl-ms must be from 1 to {}", most.as_ms())
+                let most = most.as_ms();
+                write!(
+                    out,
+                    "ERR ttl-ms must be from 1 to {most} (redislock.max-ttl-ms)"
+                )
             }
             Self::TimeoutOutOfRange => {
                 let most = Ttl::MOST.as_ms();
                 write!(
                     out,
-                    "ERR timeout must be from 0 (no limit) to {most} milliseconds"
+                    "ERR BLOCK must be from 0 (no limit) to {most} milliseconds"
                 )
             }
             Self::LimitOutOfRange => {

@@ -5,6 +5,10 @@ use super::syntax::{Argument, Shape, KEY, OWNER, TTL};
 use super::{Arguments, Binding, Block, Command, Error, KeyUse, Kind, Request};
 use crate::lock::Tolerance;
 
+/// How it is called.
+pub(super) const USAGE: &str = "LOCK.ACQUIRE key owner ttl-ms [BLOCK timeout-ms] [SESSION] \
+                                [SHARED | LIMIT n] [DELAY ms]";
+
 /// With how many others.
 const TOGETHER: [Argument; 2] = [
     Argument::named(c"SHARED", c"shared", Shape::Flag),
@@ -43,18 +47,19 @@ fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let mut tolerates = None;
     let mut delay = None;
     while let Some(word) = arguments.option() {
-        if word.eq_ignore_ascii_case(b"BLOCK") && block.is_none() {
+        let is = |option: &str| word.eq_ignore_ascii_case(option.as_bytes());
+        if is("BLOCK") && block.is_none() {
             block = Some(timeout(arguments)?);
-        } else if word.eq_ignore_ascii_case(b"SESSION") && binding == Binding::None {
+        } else if is("SESSION") && binding == Binding::None {
             binding = Binding::Session;
-        } else if word.eq_ignore_ascii_case(b"SHARED") && tolerates.is_none() {
+        } else if is("SHARED") && tolerates.is_none() {
             tolerates = Some(Tolerance::ANY);
-        } else if word.eq_ignore_ascii_case(b"LIMIT") && tolerates.is_none() {
+        } else if is("LIMIT") && tolerates.is_none() {
             tolerates = Some(arguments.limit()?);
-        } else if word.eq_ignore_ascii_case(b"DELAY") && delay.is_none() {
+        } else if is("DELAY") && delay.is_none() {
             delay = Some(arguments.delay()?);
         } else {
-            return Err(Error::Syntax);
+            return Err(misplaced(word, tolerates).unwrap_or(arguments.not_an_option(USAGE)));
         }
     }
     Ok(Request::Acquire {
@@ -64,6 +69,20 @@ fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
         binding,
         tolerates: tolerates.unwrap_or(Tolerance::ALONE),
         delay: delay.unwrap_or_default(),
+    })
+}
+
+/// What is wrong with an option that cannot stand where it does. `None`: it is none.
+#[cold]
+fn misplaced(word: &[u8], tolerates: Option<Tolerance>) -> Option<Error> {
+    let mut options = ["BLOCK", "SESSION", "SHARED", "LIMIT", "DELAY"].into_iter();
+    let option = options.find(|option| word.eq_ignore_ascii_case(option.as_bytes()))?;
+    Some(match (option, tolerates) {
+        ("SHARED", Some(limit)) if limit != Tolerance::ANY => {
+            Error::OptionsTogether("LIMIT", "SHARED")
+        }
+        ("LIMIT", Some(Tolerance::ANY)) => Error::OptionsTogether("SHARED", "LIMIT"),
+        _ => Error::OptionTwice(option),
     })
 }
 

@@ -3,13 +3,15 @@
 //! All arguments are bytes and never assumed to be text. Integers follow
 //! Redis's own rules.
 
-use crate::error::Error;
+use crate::error::{Error, Number};
 use crate::lock::{Delay, Token, Tolerance, Ttl, WallTime, OWNER_BYTES_MOST};
 
 /// The words of a call, read from the front.
 #[derive(Debug)]
 pub struct Arguments<'list, 'a> {
     words: &'list [&'a [u8]],
+    /// How many of the call's words have been read, without its name.
+    read: usize,
     ttl_most: Ttl,
 }
 
@@ -17,13 +19,18 @@ impl<'list, 'a> Arguments<'list, 'a> {
     /// The words behind the command's name and key. `ttl_most` is the longest
     /// lease that a client may ask for.
     pub fn new(words: &'list [&'a [u8]], ttl_most: Ttl) -> Self {
-        Self { words, ttl_most }
+        Self {
+            words,
+            read: 1,
+            ttl_most,
+        }
     }
 
     /// The next word, if there is one: the name of an option.
     pub fn option(&mut self) -> Option<&'a [u8]> {
         let (&first, rest) = self.words.split_first()?;
         self.words = rest;
+        self.read += 1;
         Some(first)
     }
 
@@ -54,18 +61,18 @@ impl<'list, 'a> Arguments<'list, 'a> {
 
     /// The length of a lease, whatever this server allows its own clients.
     pub fn ttl_of_effect(&mut self) -> Result<Option<Ttl>, Error> {
-        let ms = self.integer()?;
+        let ms = self.number(Number::Ttl)?;
         Ok(u64::try_from(ms).ok().and_then(Ttl::from_ms))
     }
 
     /// How long to wait, in milliseconds.
     pub fn timeout_ms(&mut self) -> Result<u64, Error> {
-        u64::try_from(self.integer()?).map_err(|_| Error::TimeoutOutOfRange)
+        u64::try_from(self.number(Number::Timeout)?).map_err(|_| Error::TimeoutOutOfRange)
     }
 
     /// How many may hold a lock together.
     pub fn limit(&mut self) -> Result<Tolerance, Error> {
-        let count = u64::try_from(self.integer()?).ok();
+        let count = u64::try_from(self.number(Number::Limit)?).ok();
         count
             .and_then(Tolerance::limit)
             .ok_or(Error::LimitOutOfRange)
@@ -73,13 +80,18 @@ impl<'list, 'a> Arguments<'list, 'a> {
 
     /// How long a hold cools, in milliseconds.
     pub fn delay(&mut self) -> Result<Delay, Error> {
-        let ms = u64::try_from(self.integer()?).ok();
+        let ms = u64::try_from(self.number(Number::Delay)?).ok();
         ms.and_then(Delay::from_ms).ok_or(Error::DelayOutOfRange)
     }
 
-    /// A fencing token.
+    /// A fencing token in a place of its own.
     pub fn token(&mut self) -> Result<Token, Error> {
-        let number = self.integer()?;
+        self.token_as(Number::Token)
+    }
+
+    /// A fencing token, of which the errors speak as this.
+    pub fn token_as(&mut self, number: Number) -> Result<Token, Error> {
+        let number = self.number(number)?;
         u64::try_from(number)
             .ok()
             .and_then(Token::new)
@@ -90,12 +102,32 @@ impl<'list, 'a> Arguments<'list, 'a> {
     pub fn wall_time(&mut self) -> Result<WallTime, Error> {
         let ms = u64::try_from(self.integer()?).ok();
         ms.and_then(WallTime::from_ms_since_2024)
-            .ok_or(Error::NotAnInteger)
+            .ok_or(Error::NotAnInteger(Number::OfEffect))
     }
 
-    /// An integer.
+    /// An integer of an effect.
     pub fn integer(&mut self) -> Result<i64, Error> {
-        integer(self.word()?).ok_or(Error::NotAnInteger)
+        self.number(Number::OfEffect)
+    }
+
+    fn number(&mut self, number: Number) -> Result<i64, Error> {
+        let word = self.option().ok_or(Error::NumberMissing(number))?;
+        integer(word).ok_or(Error::NotAnInteger(number))
+    }
+
+    /// That the word that was read last is not part of the command.
+    #[cold]
+    pub fn not_an_option(&self, usage: &'static str) -> Error {
+        let argument = self.read;
+        Error::NotAnOption { argument, usage }
+    }
+
+    /// That there are no more words in a command that is called like this.
+    pub fn end_of(&mut self, usage: &'static str) -> Result<(), Error> {
+        match self.option() {
+            None => Ok(()),
+            Some(_) => Err(self.not_an_option(usage)),
+        }
     }
 
     /// That there are no more words.

@@ -17,6 +17,7 @@
 
 use super::syntax::{Argument, Shape, KEY, OWNER, TOKEN, TTL};
 use super::{Arguments, Command, Error, KeyUse, Kind, Request};
+use crate::error::Number;
 use crate::lock::token::Cover;
 use crate::lock::{Delay, Tolerance, Ttl};
 use std::ffi::CStr;
@@ -110,7 +111,7 @@ fn parse_grant<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Err
             tolerates,
             delay,
         }),
-        _ => Err(Error::NotAnInteger),
+        _ => Err(Error::NotAnInteger(Number::OfEffect)),
     }
 }
 
@@ -125,7 +126,9 @@ fn parse_end<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error
 
 fn parse_ceiling<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let ceiling = arguments.token()?;
-    let ttl_most = arguments.ttl_of_effect()?.ok_or(Error::NotAnInteger)?;
+    let ttl_most = arguments
+        .ttl_of_effect()?
+        .ok_or(Error::NotAnInteger(Number::OfEffect))?;
     let since = arguments.wall_time()?;
     arguments.end()?;
     Ok(Request::Ceiling(Cover {

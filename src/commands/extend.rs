@@ -2,6 +2,10 @@
 
 use super::syntax::{Argument, Shape, KEY, OWNER, TTL};
 use super::{Arguments, Command, Error, ExtendOption, KeyUse, Kind, Request};
+use crate::error::Number;
+
+/// How it is called.
+pub(super) const USAGE: &str = "LOCK.EXTEND key owner ttl-ms [TOKEN token | RAISE token]";
 
 /// Only that hold, or with a larger token from now on.
 const WHICH: [Argument; 2] = [
@@ -34,13 +38,22 @@ fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let option = match arguments.option() {
         None => ExtendOption::None,
         Some(word) if word.eq_ignore_ascii_case(b"TOKEN") => {
-            ExtendOption::Token(arguments.token()?)
+            ExtendOption::Token(arguments.token_as(Number::TokenOption)?)
         }
         Some(word) if word.eq_ignore_ascii_case(b"RAISE") => {
-            ExtendOption::Raise(arguments.token()?)
+            ExtendOption::Raise(arguments.token_as(Number::Raise)?)
         }
-        Some(_) => return Err(Error::Syntax),
+        Some(_) => return Err(arguments.not_an_option(USAGE)),
     };
-    arguments.end()?;
+    match (&option, arguments.option()) {
+        (_, None) => {}
+        (ExtendOption::Token(_), Some(word)) if word.eq_ignore_ascii_case(b"RAISE") => {
+            return Err(Error::OptionsTogether("TOKEN", "RAISE"));
+        }
+        (ExtendOption::Raise(_), Some(word)) if word.eq_ignore_ascii_case(b"TOKEN") => {
+            return Err(Error::OptionsTogether("RAISE", "TOKEN"));
+        }
+        _ => return Err(arguments.not_an_option(USAGE)),
+    }
     Ok(Request::Extend { owner, ttl, option })
 }

@@ -3,6 +3,9 @@
 use super::syntax::{KEY, TOKEN};
 use super::{Arguments, Command, Error, KeyUse, Kind, Request};
 
+/// How it is called.
+pub(super) const USAGE: &str = "LOCK.FENCE key [token]";
+
 pub(super) const COMMAND: Command = Command {
     name: c"lock.fence",
     flags: c"readonly fast",
@@ -23,6 +26,6 @@ fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     } else {
         Some(arguments.token()?)
     };
-    arguments.end()?;
+    arguments.end_of(USAGE)?;
     Ok(Request::Fence { token })
 }

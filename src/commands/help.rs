@@ -22,8 +22,8 @@ fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
 }
 
 /// One line each; a line that is indented explains the one above it.
-pub const LINES: [&str; 25] = [
-    "LOCK.ACQUIRE key owner ttl-ms [BLOCK timeout-ms] [SESSION] [SHARED | LIMIT n] [DELAY ms]",
+pub const LINES: [&str; 32] = [
+    super::acquire::USAGE,
     "    Acquires the lock for ttl-ms: its fencing token, or nil if it is held.",
     "    BLOCK waits in line (0: without limit). SESSION ends the hold with the connection.",
     "    SHARED: together with other readers. LIMIT n: together with n - 1 others.",
@@ -32,7 +32,7 @@ pub const LINES: [&str; 25] = [
     "    Moves the end of the lease to ttl-ms from now, if that is later: 1, or 0: not held.",
     "LOCK.EXTEND key owner ttl-ms RAISE token",
     "    The same, and makes the token at least this: the token now, or nil: not held.",
-    "LOCK.RELEASE key owner [TOKEN token]",
+    super::release::USAGE,
     "    Releases the lock, or leaves the line: 1, or 0: not held.",
     "LOCK.FENCE key",
     "    The lowest live token, or nil: nobody holds the lock.",
@@ -47,5 +47,12 @@ pub const LINES: [&str; 25] = [
     "owner: 1 to 512 bytes, a name for one unit of work, best a fresh random id.",
     "token: rises with every grant of a key. Send it along with what you write; who sees a",
     "    larger one before refuses it.",
-    "DEL key breaks a lock; TYPE says redislock.",
+    "What to do about a lock that is stuck:",
+    "    SCAN 0 TYPE redislock COUNT 1000: which locks are held.",
+    "    LOCK.INFO key: who holds it and who waits. The session of a holder is the id of its",
+    "    connection in CLIENT LIST.",
+    "    LOCK.RELEASE key owner: ends one hold, or takes one owner out of line.",
+    "    CLIENT KILL ID id: ends the holds of a session, and the wait of a client.",
+    "    DEL key: ends every hold. The next in line is granted; holders learn it when they",
+    "    extend, fence or guard.",
 ];

@@ -19,7 +19,7 @@ pub mod info;
 mod release;
 pub mod syntax;
 
-use crate::error::Error;
+use crate::error::{Error, Number};
 use crate::lock::{
     Answer, ClientId, Delay, Event, Extension, News, Patience, Place, TicketId, Token, Tolerance,
     Ttl, WallTime,
@@ -306,7 +306,7 @@ pub fn reply(answer: Answer) -> Result<Reply, Error> {
         Answer::OtherTolerance => Err(Error::OtherTolerance),
         Answer::NotAlone => Err(Error::RaiseOfMany),
         Answer::TokensExhausted => Err(Error::TokensExhausted),
-        Answer::OutOfRange => Err(Error::NotAnInteger),
+        Answer::OutOfRange => Err(Error::NotAnInteger(Number::OfEffect)),
     }
 }
 

@@ -2,6 +2,10 @@
 
 use super::syntax::{Argument, Shape, KEY, OWNER};
 use super::{Arguments, Command, Error, KeyUse, Kind, Request};
+use crate::error::Number;
+
+/// How it is called.
+pub(super) const USAGE: &str = "LOCK.RELEASE key owner [TOKEN token]";
 
 pub(super) const COMMAND: Command = Command {
     name: c"lock.release",
@@ -25,9 +29,11 @@ fn parse<'a>(arguments: &mut Arguments<'_, 'a>) -> Result<Request<'a>, Error> {
     let owner = arguments.owner()?;
     let token = match arguments.option() {
         None => None,
-        Some(word) if word.eq_ignore_ascii_case(b"TOKEN") => Some(arguments.token()?),
-        Some(_) => return Err(Error::Syntax),
+        Some(word) if word.eq_ignore_ascii_case(b"TOKEN") => {
+            Some(arguments.token_as(Number::TokenOption)?)
+        }
+        Some(_) => return Err(arguments.not_an_option(USAGE)),
     };
-    arguments.end()?;
+    arguments.end_of(USAGE)?;
     Ok(Request::Release { owner, token })
 }

@@ -129,7 +129,7 @@ fn verdict_by_name(ctx: Context<'_>, name: &[u8]) -> Option<Verdict> {
 fn call(ctx: Context<'_>, inner: Words<'_>) -> Result<CallReply, Error> {
     // SAFETY: the server passed this string, which lives for this call.
     let name = unsafe { Name::from_raw(inner[0]) }.bytes();
-    let name = CString::new(name).map_err(|_| Error::Syntax)?;
+    let name = CString::new(name).map_err(|_| Error::GuardOfUnknown)?;
     CallReply::of_words(ctx, &name, &inner[1..]).ok_or(Error::Internal)
 }
 

@@ -25,7 +25,10 @@ fn the_longest_lease_is_a_day_unless_it_is_set() {
     assert_eq!(setting(&server), "86400000");
     client.acquired("day", "me", 86_400_000);
     let error = client.error_of("LOCK.ACQUIRE longer me 86400001");
-    assert_eq!(error, "ERR ttl-ms must be from 1 to 86400000");
+    assert_eq!(
+        error,
+        "ERR ttl-ms must be from 1 to 86400000 (redislock.max-ttl-ms)"
+    );
 }
 
 #[test]
@@ -42,7 +45,10 @@ fn config_set_changes_what_is_accepted_from_then_on() {
         "LOCK.EXTEND lock me 1001 RAISE 1",
     ] {
         let error = client.error_of(line);
-        assert_eq!(error, "ERR ttl-ms must be from 1 to 1000", "{line}");
+        assert_eq!(
+            error, "ERR ttl-ms must be from 1 to 1000 (redislock.max-ttl-ms)",
+            "{line}"
+        );
     }
     assert!(!client.exists("free"));
     client.acquired("free", "me", 1_000);

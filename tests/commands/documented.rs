@@ -1,187 +1,147 @@
-//! COMMAND DOCS says what the parser takes: every call that the documented syntax
-//! allows is understood, and a call that lacks a required word is not.
+//! COMMAND DOCS says what the parser takes, and nothing else: the docs of a live server
+//! are read as a grammar, and the parser understands a call exactly if that allows it.
 
-use crate::described::{list, text, COMMANDS};
+use crate::described::{text, COMMANDS};
+use crate::grammar::{allows, arguments, docs, orders, Shown};
 use crate::support::{Client, Server};
-use redis::Value;
 
-/// An argument, as COMMAND DOCS shows it.
-#[derive(Debug)]
-struct Shown {
-    name: String,
-    shape: String,
-    token: Option<String>,
-    flags: Vec<String>,
-    choices: Vec<Shown>,
-}
-
-fn fields(value: &Value) -> Vec<(String, &Value)> {
-    match value {
-        Value::Map(pairs) => pairs.iter().map(|(name, it)| (text(name), it)).collect(),
-        other => {
-            let flat = list(other).chunks(2);
-            flat.map(|pair| (text(&pair[0]), &pair[1])).collect()
-        }
+/// Whether the parser understood a call, whatever came of it. A key that nobody else
+/// has: nobody waits.
+fn is_understood(client: &mut Client, command: &str, words: &[String], number: usize) -> bool {
+    let mut call = vec![command.to_owned()];
+    call.extend_from_slice(words);
+    if let Some(key) = call.get_mut(1) {
+        key.push_str(&number.to_string());
     }
-}
-
-fn shown(value: &Value) -> Shown {
-    let mut argument = Shown {
-        name: String::new(),
-        shape: String::new(),
-        token: None,
-        flags: Vec::new(),
-        choices: Vec::new(),
+    let Err(error) = client.try_call(&call) else {
+        return true;
     };
-    for (field, value) in fields(value) {
-        match field.as_str() {
-            "name" => argument.name = text(value),
-            "type" => argument.shape = text(value),
-            "token" => argument.token = Some(text(value)),
-            "flags" => argument.flags = list(value).iter().map(text).collect(),
-            "arguments" => argument.choices = list(value).iter().map(shown).collect(),
-            _ => {}
+    let error = error.to_string();
+    let refused = ["syntax error", "number of arguments", "not an integer"];
+    !refused.iter().any(|text| error.contains(text))
+}
+
+/// A server, and how many calls it and the docs agreed about: understood and not.
+struct Comparison {
+    _server: Server,
+    client: Client,
+    understood: usize,
+    refused: usize,
+}
+
+impl Comparison {
+    fn new() -> Self {
+        let server = Server::start();
+        Self {
+            client: server.client(),
+            _server: server,
+            understood: 0,
+            refused: 0,
         }
     }
-    argument
-}
 
-/// What COMMAND DOCS says of a command, by field.
-fn docs(client: &mut Client, command: &str) -> Vec<(String, Value)> {
-    let said = client.say(&format!("COMMAND DOCS {command}"));
-    let (name, about) = fields(&said).remove(0);
-    assert_eq!(name, command);
-    let about = fields(about).into_iter();
-    about.map(|(name, value)| (name, value.clone())).collect()
-}
-
-fn arguments(client: &mut Client, command: &str) -> Vec<Shown> {
-    let docs = docs(client, command);
-    let found = docs.iter().find(|(name, _)| name == "arguments");
-    found.map_or(Vec::new(), |(_, value)| {
-        list(value).iter().map(shown).collect()
-    })
-}
-
-impl Shown {
-    fn is_optional(&self) -> bool {
-        self.flags.iter().any(|flag| flag == "optional")
-    }
-
-    /// The words that may stand in its place, one way after the other.
-    fn ways(&self) -> Vec<Vec<String>> {
-        if self.shape == "oneof" {
-            return self.choices.iter().flat_map(Shown::ways).collect();
+    fn compare(&mut self, command: &str, grammar: &[Shown], words: &[String]) {
+        let number = self.understood + self.refused;
+        let understood = is_understood(&mut self.client, command, words, number);
+        assert_eq!(understood, allows(grammar, words), "{command} {words:?}");
+        match understood {
+            true => self.understood += 1,
+            false => self.refused += 1,
         }
-        let mut words: Vec<String> = self.token.iter().cloned().collect();
-        match (self.shape.as_str(), self.name.as_str()) {
-            ("pure-token", _) => {}
-            ("integer", _) => words.push("7".into()),
-            ("key", _) => words.push("the-key".into()),
-            ("string", "command") => words.push("GET".into()),
-            ("string", _) => words.push("a-word".into()),
-            other => panic!("{other:?}"),
-        }
-        vec![words]
     }
 }
 
-/// Every call that the syntax allows: each option there or not, in each way.
-fn calls(command: &str, arguments: &[Shown]) -> Vec<Vec<String>> {
-    let mut calls = vec![vec![command.to_owned()]];
-    for argument in arguments {
-        let mut ways = argument.ways();
-        if argument.is_optional() {
-            ways.push(Vec::new());
-        }
-        let longer = |call: &Vec<String>| -> Vec<Vec<String>> {
-            let call = call.clone();
-            ways.iter()
-                .map(|way| [call.clone(), way.clone()].concat())
-                .collect()
-        };
-        calls = calls.iter().flat_map(longer).collect();
-    }
-    calls
-}
-
-/// Whether the parser understood a call, whatever came of it.
-fn is_understood(client: &mut Client, call: &[String]) -> bool {
-    client.say("FLUSHALL");
-    match client.try_call(call) {
-        Ok(_) => true,
-        Err(error) => {
-            let text = error.to_string();
-            !text.contains("syntax error") && !text.contains("number of arguments")
+/// The words of all options, in any case, and what else people type.
+fn vocabulary(client: &mut Client) -> Vec<String> {
+    let mut words: Vec<String> = ["7", "30s", "block"].map(str::to_owned).to_vec();
+    for command in COMMANDS {
+        for argument in arguments(client, command) {
+            words.extend(argument.token);
+            words.extend(argument.choices.into_iter().filter_map(|it| it.token));
         }
     }
+    words.sort();
+    words.dedup();
+    words
 }
 
 #[test]
-fn every_call_that_the_docs_allow_is_understood() {
-    let server = Server::start();
-    let mut client = server.client();
-    let mut tried = 0;
+fn every_call_that_the_docs_allow_is_understood_in_every_order() {
+    let mut comparison = Comparison::new();
     for command in COMMANDS {
-        let arguments = arguments(&mut client, command);
-        for call in calls(command, &arguments) {
-            assert!(is_understood(&mut client, &call), "{call:?}");
-            tried += 1;
+        let grammar = arguments(&mut comparison.client, command);
+        for call in orders(&grammar) {
+            assert!(allows(&grammar, &call), "{command} {call:?}");
+            comparison.compare(command, &grammar, &call);
         }
     }
-    assert!(tried > 30, "{tried} calls");
+    assert_eq!(comparison.refused, 0);
+    assert!(comparison.understood > 100, "{}", comparison.understood);
+}
+
+/// A word less, a word more at any place, an option once more.
+#[test]
+fn a_call_that_is_a_word_off_is_understood_exactly_if_the_docs_allow_it() {
+    let mut comparison = Comparison::new();
+    let words = vocabulary(&mut comparison.client);
+    for command in COMMANDS {
+        let grammar = arguments(&mut comparison.client, command);
+        for call in orders(&grammar) {
+            for at in 0..call.len() {
+                let less = [&call[..at], &call[at + 1..]].concat();
+                comparison.compare(command, &grammar, &less);
+            }
+            for at in 1..=call.len() {
+                for word in &words {
+                    let more = [&call[..at], &[word.clone()], &call[at..]].concat();
+                    comparison.compare(command, &grammar, &more);
+                }
+            }
+        }
+    }
+    let Comparison {
+        understood,
+        refused,
+        ..
+    } = comparison;
+    assert!(
+        understood > 200 && refused > 5_000,
+        "{understood}, {refused}"
+    );
 }
 
 #[test]
-fn a_call_without_a_word_that_the_docs_require_is_not_understood() {
-    let server = Server::start();
-    let mut client = server.client();
+fn all_short_ends_of_a_call_are_understood_exactly_if_the_docs_allow_them() {
+    let mut comparison = Comparison::new();
+    let words = vocabulary(&mut comparison.client);
     for command in COMMANDS {
-        let arguments = arguments(&mut client, command);
-        let required: Vec<_> = arguments
-            .into_iter()
-            .filter(|it| !it.is_optional())
-            .collect();
-        for left_out in 0..required.len() {
-            let words = required.iter().enumerate();
-            let words = words.filter(|(index, _)| *index != left_out);
-            let words = words.flat_map(|(_, argument)| argument.ways().remove(0));
-            let call: Vec<_> = [command.to_owned()].into_iter().chain(words).collect();
-            assert!(!is_understood(&mut client, &call), "{call:?}");
+        let grammar = arguments(&mut comparison.client, command);
+        // The first is the one without options.
+        let start = orders(&grammar).remove(0);
+        let mut ends = vec![Vec::new()];
+        for length in 0..=3 {
+            let longest = ends.iter().filter(|end: &&Vec<String>| end.len() == length);
+            let longer = |end: &Vec<String>| -> Vec<Vec<String>> {
+                let words = words.iter().cloned();
+                words.map(|word| [&end[..], &[word]].concat()).collect()
+            };
+            let longer: Vec<_> = longest.clone().flat_map(longer).collect();
+            for end in longest {
+                let call = [&start[..], end].concat();
+                comparison.compare(command, &grammar, &call);
+            }
+            ends = longer;
         }
     }
-}
-
-#[test]
-fn every_option_of_the_help_is_in_the_docs() {
-    let server = Server::start();
-    let mut client = server.client();
-    let help = client.texts("LOCK.HELP");
-    for command in COMMANDS {
-        let lines = help.iter().filter(|line| {
-            let first = line.split(' ').next().unwrap_or_default();
-            first.eq_ignore_ascii_case(command)
-        });
-        let lines: Vec<_> = lines.collect();
-        assert!(!lines.is_empty(), "{command}");
-        let arguments = arguments(&mut client, command);
-        let all = arguments
-            .iter()
-            .chain(arguments.iter().flat_map(|it| &it.choices));
-        let documented: Vec<String> = all.filter_map(|it| it.token.clone()).collect();
-        let words = lines
-            .iter()
-            .flat_map(|line| line.split([' ', '[', ']', '|']).skip(1));
-        let mut options: Vec<String> = words
-            .filter(|word| word.len() > 1 && word.chars().all(|it| it.is_ascii_uppercase()))
-            .map(str::to_owned)
-            .collect();
-        options.sort();
-        options.dedup();
-        let mut sorted = documented;
-        sorted.sort();
-        assert_eq!(options, sorted, "{command}");
-    }
+    let Comparison {
+        understood,
+        refused,
+        ..
+    } = comparison;
+    assert!(
+        understood > 100 && refused > 3_000,
+        "{understood}, {refused}"
+    );
 }
 
 #[test]
@@ -190,10 +150,21 @@ fn the_docs_say_what_it_does_what_it_costs_and_since_when() {
     let mut client = server.client();
     for command in COMMANDS {
         let docs = docs(&mut client, command);
-        for field in ["summary", "complexity", "since"] {
-            let found = docs.iter().find(|(name, _)| name == field);
-            let said = found.map(|(_, value)| text(value)).unwrap_or_default();
-            assert!(!said.is_empty(), "{command}: {field}");
-        }
+        let field = |name: &str| {
+            let found = docs.iter().find(|(field, _)| field == name);
+            found.map(|(_, value)| text(value)).unwrap_or_default()
+        };
+        let summary = field("summary");
+        assert!(summary.len() > 10 && summary.ends_with('.'), "{summary}");
+        assert!(field("complexity").starts_with("O("), "{command}");
+        assert_eq!(field("group"), "module", "{command}");
+        assert_eq!(field("module"), "redislock", "{command}");
+        let numbers = |version: &str| -> Vec<u32> {
+            let parts = version.split('.');
+            parts.map(|part| part.parse().expect("a number")).collect()
+        };
+        let since = numbers(&field("since"));
+        assert_eq!(since.len(), 3, "{command}");
+        assert!(since <= numbers(env!("CARGO_PKG_VERSION")), "{command}");
     }
 }

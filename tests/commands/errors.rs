@@ -5,17 +5,51 @@
 
 use crate::refusals::Refusals;
 
-const SYNTAX: &str = "-ERR syntax error";
-const INTEGER: &str = "-ERR value is not an integer or out of range";
-const TTL: &str = "-ERR ttl-ms must be from 1 to 86400000";
+const TTL: &str = "-ERR ttl-ms must be from 1 to 86400000 (redislock.max-ttl-ms)";
 const TOKEN: &str = "-ERR token must be from 1 to 9007199254740991";
 const OWNER: &str = "-ERR owner must be from 1 to 512 bytes";
 const WRONGTYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
-fn assert_all_refused(rows: &[(&str, &str)]) {
+const ACQUIRE: &str = "LOCK.ACQUIRE key owner ttl-ms [BLOCK timeout-ms] [SESSION] \
+                       [SHARED | LIMIT n] [DELAY ms]";
+const RELEASE: &str = "LOCK.RELEASE key owner [TOKEN token]";
+const EXTEND: &str = "LOCK.EXTEND key owner ttl-ms [TOKEN token | RAISE token]";
+const FENCE: &str = "LOCK.FENCE key [token]";
+
+/// What is a number where a client said something else.
+const TTL_MS: &str =
+    "ttl-ms, the argument behind the owner, is a number of milliseconds, such as 30000";
+const BLOCK: &str = "BLOCK needs a number of milliseconds behind it, 0 to wait without limit";
+const LIMIT: &str = "LIMIT needs a number of holders behind it";
+const DELAY: &str = "DELAY needs a number of milliseconds behind it";
+const A_TOKEN: &str =
+    "token, the argument behind the key, is the number that LOCK.ACQUIRE returned";
+const TOKEN_OPTION: &str = "TOKEN needs the number behind it that LOCK.ACQUIRE returned";
+const RAISE: &str = "RAISE needs a token behind it";
+
+/// Redis's own words, and what they do not say.
+fn syntax(what: &str) -> String {
+    format!("-ERR syntax error: {what}")
+}
+
+fn integer(what: &str) -> String {
+    format!("-ERR value is not an integer or out of range: {what}")
+}
+
+/// Calls with an argument that is not part of the command: the key is the first.
+fn assert_not_part(usage: &str, rows: &[(&str, usize)]) {
     let mut refusals = Refusals::new();
-    for (call, error) in rows {
-        refusals.assert_refused(call, error);
+    for (call, argument) in rows {
+        let error = syntax(&format!("argument {argument} is not part of {usage}"));
+        refusals.assert_refused(call, &error);
+    }
+    refusals.server.assert_healthy();
+}
+
+fn assert_syntax(rows: &[(&str, &str)]) {
+    let mut refusals = Refusals::new();
+    for (call, what) in rows {
+        refusals.assert_refused(call, &syntax(what));
     }
     refusals.server.assert_healthy();
 }
@@ -40,39 +74,94 @@ fn too_few_words_get_redis_own_error() {
 }
 
 #[test]
-fn words_that_are_no_option_here_are_syntax_errors() {
-    assert_all_refused(&[
-        ("LOCK.ACQUIRE|held|me|1000|", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|NX", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|TOKEN|5", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|RAISE|5", SYNTAX),
-        ("LOCK.RELEASE|held|me|FORCE", SYNTAX),
-        ("LOCK.RELEASE|held|me|", SYNTAX),
-        ("LOCK.RELEASE|held|me|RAISE|5", SYNTAX),
-        ("LOCK.RELEASE|held|me|1000", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|TOKENS|5", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|TOKE|5", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|5", SYNTAX),
-        ("LOCK.FENCE|held|5|5", SYNTAX),
-        ("LOCK.FENCE|held|5|", SYNTAX),
+fn words_that_are_no_option_here_are_syntax_errors_that_say_which_and_what_is_right() {
+    assert_not_part(
+        ACQUIRE,
+        &[
+            ("LOCK.ACQUIRE|held|me|1000|", 4),
+            ("LOCK.ACQUIRE|free|me|1000|NX", 4),
+            ("LOCK.ACQUIRE|free|me|1000|TOKEN|5", 4),
+            ("LOCK.ACQUIRE|free|me|1000|RAISE|5", 4),
+            ("LOCK.ACQUIRE|free|me|1000|BLOCK|5|NX", 6),
+            ("LOCK.ACQUIRE|free|me|1000|SHARED|3", 5),
+            ("LOCK.ACQUIRE|free|me|1000|a\\r\\nb", 4),
+        ],
+    );
+    assert_not_part(
+        RELEASE,
+        &[
+            ("LOCK.RELEASE|held|me|FORCE", 3),
+            ("LOCK.RELEASE|held|me|", 3),
+            ("LOCK.RELEASE|held|me|RAISE|5", 3),
+            ("LOCK.RELEASE|held|me|1000", 3),
+            ("LOCK.RELEASE|held|me|TOKEN|5|TOKEN|5", 5),
+            ("LOCK.RELEASE|held|me|TOKEN|5|6", 5),
+        ],
+    );
+    assert_not_part(
+        EXTEND,
+        &[
+            ("LOCK.EXTEND|held|me|1000|", 4),
+            ("LOCK.EXTEND|held|me|1000|TOKENS|5", 4),
+            ("LOCK.EXTEND|held|me|1000|TOKE|5", 4),
+            ("LOCK.EXTEND|held|me|1000|5", 4),
+            ("LOCK.EXTEND|held|me|1000|SHARED", 4),
+            ("LOCK.EXTEND|held|me|1000|DELAY|5", 4),
+            ("LOCK.EXTEND|held|me|1000|TOKEN|5|TOKEN|5", 6),
+            ("LOCK.EXTEND|held|me|1000|RAISE|5|RAISE|5", 6),
+        ],
+    );
+    assert_not_part(
+        FENCE,
+        &[("LOCK.FENCE|held|5|5", 3), ("LOCK.FENCE|held|5|", 3)],
+    );
+}
+
+#[test]
+fn an_option_twice_or_beside_one_that_excludes_it_is_a_syntax_error() {
+    let together = "do not go together";
+    assert_syntax(&[
+        ("LOCK.ACQUIRE|free|me|1000|SHARED|SHARED", "SHARED twice"),
+        ("LOCK.ACQUIRE|free|me|1000|shared|SHARED", "SHARED twice"),
+        ("LOCK.ACQUIRE|free|me|1000|SESSION|SESSION", "SESSION twice"),
+        ("LOCK.ACQUIRE|free|me|1000|LIMIT|3|LIMIT|3", "LIMIT twice"),
+        ("LOCK.ACQUIRE|free|me|1000|DELAY|5|DELAY|5", "DELAY twice"),
+        (
+            "LOCK.ACQUIRE|free|me|1000|BLOCK|5|SHARED|BLOCK|5",
+            "BLOCK twice",
+        ),
+        (
+            "LOCK.ACQUIRE|free|me|1000|SHARED|LIMIT|3",
+            &format!("SHARED and LIMIT {together}"),
+        ),
+        (
+            "LOCK.ACQUIRE|free|me|1000|LIMIT|3|SHARED",
+            &format!("LIMIT and SHARED {together}"),
+        ),
+        (
+            "LOCK.EXTEND|held|me|1000|TOKEN|5|RAISE|5",
+            &format!("TOKEN and RAISE {together}"),
+        ),
+        (
+            "LOCK.EXTEND|held|me|1000|TOKEN|5|RAISE",
+            &format!("TOKEN and RAISE {together}"),
+        ),
+        (
+            "LOCK.EXTEND|held|me|1000|RAISE|5|TOKEN|5",
+            &format!("RAISE and TOKEN {together}"),
+        ),
     ]);
 }
 
 #[test]
-fn shared_and_limit_go_together_with_nothing_else_of_their_kind() {
-    assert_all_refused(&[
-        ("LOCK.ACQUIRE|free|me|1000|SHARED|SHARED", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|SHARED|LIMIT|3", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|LIMIT|3|SHARED", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|LIMIT|3|LIMIT|3", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|LIMIT", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|SHARED|3", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|DELAY", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|DELAY|5|DELAY|5", SYNTAX),
-        ("LOCK.ACQUIRE|free|me|1000|BLOCK|5|SHARED|BLOCK|5", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|SHARED", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|DELAY|5", SYNTAX),
+fn an_option_without_its_value_is_a_syntax_error_that_says_what_value() {
+    assert_syntax(&[
+        ("LOCK.ACQUIRE|free|me|1000|BLOCK", BLOCK),
+        ("LOCK.ACQUIRE|free|me|1000|LIMIT", LIMIT),
+        ("LOCK.ACQUIRE|free|me|1000|SHARED|DELAY", DELAY),
+        ("LOCK.RELEASE|held|me|TOKEN", TOKEN_OPTION),
+        ("LOCK.EXTEND|held|me|1000|TOKEN", TOKEN_OPTION),
+        ("LOCK.EXTEND|held|me|1000|RAISE", RAISE),
     ]);
 }
 
@@ -89,33 +178,18 @@ fn limits_are_from_1_to_1024_and_delays_to_ten_years() {
         refusals.assert_refused(&call, error);
     }
     for number in NOT_INTEGERS {
-        for option in ["LIMIT", "DELAY"] {
+        for (option, what) in [("LIMIT", LIMIT), ("DELAY", DELAY), ("BLOCK", BLOCK)] {
             let call = format!("LOCK.ACQUIRE|free|me|1000|{option}|{number}");
-            refusals.assert_refused(&call, INTEGER);
+            refusals.assert_refused(&call, &integer(what));
         }
     }
 }
 
 #[test]
-fn an_option_twice_without_its_value_or_beside_another_is_a_syntax_error() {
-    assert_all_refused(&[
-        ("LOCK.RELEASE|held|me|TOKEN", SYNTAX),
-        ("LOCK.RELEASE|held|me|TOKEN|5|TOKEN|5", SYNTAX),
-        ("LOCK.RELEASE|held|me|TOKEN|5|6", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|TOKEN", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|RAISE", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|TOKEN|5|TOKEN|5", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|RAISE|5|RAISE|5", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|TOKEN|5|RAISE|5", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|RAISE|5|TOKEN|5", SYNTAX),
-        ("LOCK.EXTEND|held|me|1000|TOKEN|5|RAISE", SYNTAX),
-    ]);
-}
-
-#[test]
 fn calls_longer_than_any_syntax_are_syntax_errors() {
     let mut refusals = Refusals::new();
-    for words in [5, 12, 13, 14, 20, 1_000] {
+    let too_many = "more arguments than the command takes, see LOCK.HELP";
+    for words in [12, 13, 14, 20, 1_000] {
         let tail = "|5".repeat(words);
         for start in [
             "LOCK.ACQUIRE|held|me|1000",
@@ -123,7 +197,7 @@ fn calls_longer_than_any_syntax_are_syntax_errors() {
             "LOCK.EXTEND|held|me|1000",
             "LOCK.FENCE|held|5",
         ] {
-            refusals.assert_refused(&format!("{start}{tail}"), SYNTAX);
+            refusals.assert_refused(&format!("{start}{tail}"), &syntax(too_many));
         }
     }
 }
@@ -158,16 +232,16 @@ const NOT_INTEGERS: [&str; 22] = [
 fn what_redis_does_not_read_as_an_integer_is_none() {
     let mut refusals = Refusals::new();
     for number in NOT_INTEGERS {
-        for call in [
-            format!("LOCK.ACQUIRE|free|me|{number}"),
-            format!("LOCK.ACQUIRE|held|me|{number}"),
-            format!("LOCK.EXTEND|held|me|{number}"),
-            format!("LOCK.EXTEND|held|me|1000|TOKEN|{number}"),
-            format!("LOCK.EXTEND|held|me|1000|RAISE|{number}"),
-            format!("LOCK.RELEASE|held|me|TOKEN|{number}"),
-            format!("LOCK.FENCE|held|{number}"),
+        for (call, what) in [
+            ("LOCK.ACQUIRE|free|me", TTL_MS),
+            ("LOCK.ACQUIRE|held|me", TTL_MS),
+            ("LOCK.EXTEND|held|me", TTL_MS),
+            ("LOCK.EXTEND|held|me|1000|TOKEN", TOKEN_OPTION),
+            ("LOCK.EXTEND|held|me|1000|RAISE", RAISE),
+            ("LOCK.RELEASE|held|me|TOKEN", TOKEN_OPTION),
+            ("LOCK.FENCE|held", A_TOKEN),
         ] {
-            refusals.assert_refused(&call, INTEGER);
+            refusals.assert_refused(&format!("{call}|{number}"), &integer(what));
         }
     }
 }
@@ -176,8 +250,8 @@ fn what_redis_does_not_read_as_an_integer_is_none() {
 fn an_integer_ends_with_its_last_byte() {
     let mut refusals = Refusals::new();
     for number in ["1000\0", "1000\n", "1000\r\n", "1000\t", "\u{661}\u{660}"] {
-        refusals.assert_refused(&format!("LOCK.ACQUIRE|free|me|{number}"), INTEGER);
-        refusals.assert_refused(&format!("LOCK.FENCE|held|{number}"), INTEGER);
+        refusals.assert_refused(&format!("LOCK.ACQUIRE|free|me|{number}"), &integer(TTL_MS));
+        refusals.assert_refused(&format!("LOCK.FENCE|held|{number}"), &integer(A_TOKEN));
     }
 }
 

@@ -222,6 +222,9 @@ fn names_of_any_bytes_are_answered_with_an_error() {
     on.server.assert_healthy();
 }
 
+const NOT_A_TOKEN: &str = "ERR value is not an integer or out of range: token, the argument \
+                           behind the key, is the number that LOCK.ACQUIRE returned";
+
 #[test]
 fn too_few_words_and_tokens_that_are_none_are_refused() {
     let mut on = watched();
@@ -231,7 +234,7 @@ fn too_few_words_and_tokens_that_are_none_are_refused() {
     }
     for token in ["x", "", "1.0", " 1", "+1", "9223372036854775808"] {
         let words = ["LOCK.GUARD", "lock", token, "SET", "string", "y"];
-        on.refuses(&words, "ERR value is not an integer or out of range");
+        on.refuses(&words, NOT_A_TOKEN);
     }
     for token in ["0", "-1", "9007199254740992"] {
         let words = ["LOCK.GUARD", "lock", token, "SET", "string", "y"];
