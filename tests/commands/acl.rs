@@ -5,6 +5,8 @@ use crate::described::{list, text, COMMANDS};
 use crate::support::{eventually, Client, Server, Version, Waiter};
 use redis::Value;
 
+const README: &str = include_str!("../../README.md");
+
 /// What only looks at a lock, on this key.
 fn looks(key: &str) -> Vec<String> {
     ["LOCK.FENCE {k}", "LOCK.FENCE {k} 5", "LOCK.INFO {k}"]
@@ -238,6 +240,43 @@ fn the_category_of_locks_is_all_that_a_user_of_locks_needs() {
     for line in all("a:1") {
         assert!(is_denied(&client.error_of(&line)), "{line}");
     }
+}
+
+/// The users that the README makes, by its own lines.
+#[test]
+fn the_users_of_the_readme_may_do_what_it_says_they_may() {
+    let server = Server::start();
+    let mut admin = server.client();
+    if !Version::of(&mut admin).lets_modules_add_categories() {
+        return;
+    }
+    let lines = README.lines().filter(|it| it.starts_with("ACL SETUSER "));
+    let lines: Vec<&str> = lines.filter_map(|it| it.split("  ").next()).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let [mut app, mut eye] = [(lines[0], "app"), (lines[1], "eye")].map(|(line, name)| {
+        admin.say(line);
+        let mut client = server.client();
+        client.say(&format!("AUTH {name} secret"));
+        client
+    });
+    let token = app.acquired("seat:1", "me", 600_000);
+    let guarded = |inner: &str| format!("LOCK.GUARD seat:1 {token} {inner}");
+    app.say(&guarded("SET seat:1:holder me"));
+    for line in [
+        &guarded("SET other v"),
+        &guarded("GET seat:1:holder"),
+        "LOCK.FENCE other",
+    ] {
+        assert!(is_denied(&app.error_of(line)), "{line}");
+    }
+    assert_eq!(eye.fence("seat:1"), Some(token));
+    eye.say("LOCK.INFO seat:1");
+    let changing = [changes("seat:1"), removes("seat:1")].concat();
+    for line in changing {
+        assert!(is_denied(&eye.error_of(&line)), "{line}");
+    }
+    assert!(is_denied(&eye.error_of(&guarded("SET seat:1:holder eve"))));
+    assert_eq!(admin.text("GET seat:1:holder"), "me");
 }
 
 /// Which of `all` are let through on a key with such a permission.

@@ -1,9 +1,9 @@
 //! What the server knows about the commands: COMMAND INFO, GETKEYS and DOCS. What it
 //! makes of that for access lists is in `acl.rs`.
 
+use crate::grammar::fields;
 use crate::support::{Client, Server};
 use redis::Value;
-use std::collections::BTreeMap;
 
 /// What clients may send.
 pub const COMMANDS: [&str; 7] = [
@@ -173,25 +173,78 @@ fn the_server_knows_who_changes_its_key_and_who_only_looks() {
     }
 }
 
-/// The pairs of a flat map.
-fn pairs(value: &Value) -> BTreeMap<String, Value> {
-    let pairs = list(value).chunks(2);
-    pairs
-        .map(|pair| (text(&pair[0]), pair[1].clone()))
-        .collect()
+/// What COMMAND INFO says of a command in this column.
+fn column(client: &mut Client, command: &str, column: usize) -> Value {
+    let said = client.say(&format!("COMMAND INFO {command}"));
+    list(&list(&said)[0])[column].clone()
 }
 
+/// The flags of what is done to the key, by which ACL decides: ACCESS is to read, UPDATE
+/// and DELETE are to write. `acl.rs` shows what follows.
 #[test]
-fn command_docs_says_what_each_command_does_and_costs() {
+fn command_info_says_what_each_command_does_to_its_key() {
+    let server = Server::start();
+    let mut client = server.client();
+    for (command, expected) in [
+        ("lock.acquire", ["RW", "access", "update"].as_slice()),
+        ("lock.release", &["RW", "delete"]),
+        ("lock.extend", &["RW", "access", "update"]),
+        ("lock.fence", &["RO", "access"]),
+        ("lock.info", &["RO", "access"]),
+        // It may have more keys, which are asked for.
+        ("lock.guard", &["RO", "access", "incomplete"]),
+    ] {
+        let specs = column(&mut client, command, 8);
+        let [spec] = list(&specs) else {
+            panic!("{command}: {specs:?}");
+        };
+        let flags = fields(spec).into_iter().find(|(name, _)| name == "flags");
+        let (_, flags) = flags.expect("it has flags");
+        let mut flags: Vec<String> = list(flags).iter().map(text).collect();
+        flags.sort();
+        assert_eq!(flags, expected, "{command}");
+    }
+    assert_eq!(list(&column(&mut client, "lock.help", 8)), []);
+}
+
+/// A token and what is left of a lease differ from server to server, and a guarded
+/// command may do anything. Each command has one key or none: clients and proxies need
+/// not be told where it goes, or what to do with the replies of many servers.
+#[test]
+fn tips_say_whose_replies_are_not_the_same_everywhere() {
     let server = Server::start();
     let mut client = server.client();
     for command in COMMANDS {
-        let said = pairs(&client.say(&format!("COMMAND DOCS {command}")));
-        let docs = pairs(&said[command]);
-        let summary = text(&docs["summary"]);
-        assert!(summary.len() > 10 && summary.ends_with('.'), "{summary}");
-        assert!(text(&docs["complexity"]).starts_with("O("), "{command}");
-        assert_eq!(text(&docs["module"]), "redislock");
-        assert!(docs.contains_key("since"), "{command}");
+        let tips: Vec<String> = list(&column(&mut client, command, 7))
+            .iter()
+            .map(text)
+            .collect();
+        let expected = match command {
+            "lock.acquire" | "lock.guard" | "lock.info" => ["nondeterministic_output"].as_slice(),
+            _ => &[],
+        };
+        assert_eq!(tips, expected, "{command}");
+    }
+}
+
+/// The keys of a guarded command are in `tests/guard/keys.rs`.
+#[test]
+fn commands_without_keys_have_none_and_calls_without_a_key_are_no_calls() {
+    let server = Server::start();
+    let mut client = server.client();
+    for line in [
+        "LOCK.HELP",
+        "LOCK.ACQUIRE",
+        "LOCK.ACQUIRE k me",
+        "LOCK.GUARD k 5",
+        "LOCK.INFO k k",
+    ] {
+        for question in ["GETKEYS", "GETKEYSANDFLAGS"] {
+            let error = client.error_of(&format!("COMMAND {question} {line}"));
+            // Redis 7.0 takes no call of one word.
+            let expected = ["no key arguments", "Invalid number", "wrong number"];
+            let is_expected = expected.iter().any(|words| error.contains(words));
+            assert!(is_expected, "{line}: {error}");
+        }
     }
 }

@@ -51,9 +51,15 @@ impl Comparison {
     }
 }
 
+/// What options there are. Said here, too: one that the docs leave out is tried.
+const OPTIONS: [&str; 7] = [
+    "BLOCK", "SESSION", "SHARED", "LIMIT", "DELAY", "TOKEN", "RAISE",
+];
+
 /// The words of all options, in any case, and what else people type.
 fn vocabulary(client: &mut Client) -> Vec<String> {
     let mut words: Vec<String> = ["7", "30s", "block"].map(str::to_owned).to_vec();
+    words.extend(OPTIONS.map(str::to_owned));
     for command in COMMANDS {
         for argument in arguments(client, command) {
             words.extend(argument.token);

@@ -1,9 +1,10 @@
-//! The four commands on a real server: what they answer, and what they refuse.
+//! The commands on a real server: what they answer, and what they refuse.
 //!
 //! Each file is a subject: one per command, then what goes wrong, where the
 //! commands are sent from, what else may happen to their keys, and what the
 //! server knows about them. `hourglass` is how they let time pass, `refusals` how
-//! they see that nothing happened, `dice` where random input comes from.
+//! they see that nothing happened, `dice` where random input comes from, `grammar` what
+//! COMMAND DOCS allows.
 
 #[allow(
     dead_code,
