@@ -284,7 +284,7 @@ fn the_users_of_the_readme_may_do_what_it_says_they_may() {
 fn a_key_is_read_by_who_may_read_it_and_changed_by_who_may_do_both() {
     let server = Server::start();
     let mut admin = server.client();
-    let guards = [format!("LOCK.GUARD a:1 5 SET c:1 v")];
+    let guards = ["LOCK.GUARD a:1 5 SET c:1 v".to_owned()];
     for (rules, may_look, may_change, may_remove) in [
         ("%R~a:* ~c:* +@all", true, false, false),
         ("%W~a:* ~c:* +@all", false, false, true),

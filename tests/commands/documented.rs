@@ -99,7 +99,7 @@ fn a_call_that_is_a_word_off_is_understood_exactly_if_the_docs_allow_it() {
             }
             for at in 1..=call.len() {
                 for word in &words {
-                    let more = [&call[..at], &[word.clone()], &call[at..]].concat();
+                    let more = [&call[..at], std::slice::from_ref(word), &call[at..]].concat();
                     comparison.compare(command, &grammar, &more);
                 }
             }
