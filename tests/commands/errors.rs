@@ -84,7 +84,7 @@ fn words_that_are_no_option_here_are_syntax_errors_that_say_which_and_what_is_ri
             ("LOCK.ACQUIRE|free|me|1000|RAISE|5", 4),
             ("LOCK.ACQUIRE|free|me|1000|BLOCK|5|NX", 6),
             ("LOCK.ACQUIRE|free|me|1000|SHARED|3", 5),
-            ("LOCK.ACQUIRE|free|me|1000|a\\r\\nb", 4),
+            ("LOCK.ACQUIRE|free|me|1000|a\r\n-b", 4),
         ],
     );
     assert_not_part(

@@ -240,6 +240,10 @@ fn too_few_words_and_tokens_that_are_none_are_refused() {
         let words = ["LOCK.GUARD", "lock", token, "SET", "string", "y"];
         on.refuses(&words, "ERR token must be from 1 to 9007199254740991");
     }
+    let token = on.token.to_string();
+    let words = ["LOCK.GUARD", "lock", &token, "SE\0T", "string", "y"];
+    let error = "ERR LOCK.GUARD does not know the command behind the token";
+    on.refuses(&words, error);
     for key in ["string", "list", "hash"] {
         let words = ["LOCK.GUARD", key, "1", "SET", "other", "y"];
         let error = "WRONGTYPE Operation against a key holding the wrong kind of value";
