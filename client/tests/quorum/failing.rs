@@ -45,7 +45,9 @@ async fn without_a_majority_there_is_no_lock_and_each_server_is_named() {
             "{text}"
         );
     }
-    assert!(text.contains("granted, with token"), "{text}");
+    // The two that are dead may have decided before the third has answered.
+    let of_third = ["granted, with token", "nothing yet"];
+    assert!(of_third.iter().any(|said| text.contains(said)), "{text}");
     assert!(text.contains("no connection"), "{text}");
     eventually("what was granted is given back", || {
         nodes.0[1].client().fence(KEY).is_none().then_some(())
