@@ -1,6 +1,6 @@
 //! A cluster of several masters: each key is locked where its slot is.
 
-use super::support::cluster::{give, migrate, open, pair, two};
+use super::support::cluster::{give, migrate, node, open, pair, two};
 use super::support::{blocked_clients, catch_up, eventually, pass, Client, Server};
 use super::{number, TTL};
 use redis_lock_client::{Lock, LossReason, Released, Servers};
@@ -19,6 +19,25 @@ fn servers<const N: usize>(nodes: [&Server; N]) -> Servers {
 
 fn lock(servers: &Servers, key: &str) -> Lock {
     Lock::new(servers, key).ttl(TTL * 20)
+}
+
+/// One more master, which serves a slot that nobody needs.
+fn third_master(on_one: &mut Client) -> Server {
+    let third = node();
+    let mut on_third = third.client();
+    let meet = format!("CLUSTER MEET 127.0.0.1 {}", third.port());
+    eventually("they know each other", || {
+        on_one.say(&meet);
+        let known = [&mut *on_one, &mut on_third].map(|client| client.text("CLUSTER NODES"));
+        let is_known = |nodes: &String| nodes.lines().count() == 3 && !nodes.contains("handshake");
+        known.iter().all(is_known).then_some(())
+    });
+    give(0, on_one, &mut on_third);
+    eventually("it counts as a master", || {
+        let info = on_one.text("CLUSTER INFO");
+        info.contains("cluster_size:3").then_some(())
+    });
+    third
 }
 
 fn is_waited(client: &mut Client) {
@@ -115,7 +134,9 @@ async fn a_node_that_hangs_costs_no_lock_of_another_node() {
     let (one, other) = two();
     let (mut on_one, mut on_other) = (one.client(), other.client());
     give(SLOT, &mut on_one, &mut on_other);
-    let servers = servers([&one, &other]);
+    // Two of three masters are a cluster; one of two is not.
+    let third = third_master(&mut on_one);
+    let servers = servers([&one, &other, &third]);
     let guard = lock(&servers, OTHER).ttl(TTL).acquire().await;
     let guard = guard.expect("it is free");
     let lost = lock(&servers, KEY).ttl(TTL).acquire().await;
