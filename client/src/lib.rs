@@ -12,14 +12,15 @@
 //! # Where locks live
 //!
 //! [`Servers::single`], [`Servers::sentinel`] and [`Servers::cluster`]; all else is the same.
-//! Clones share one connection to each server for short commands. Each [`Lock::acquire`] that has to wait
-//! opens one of its own for as long as it waits, because whatever is sent on a connection
-//! behind a request that waits would wait, too. For the same reason do not send
-//! `LOCK.ACQUIRE ... BLOCK` on a [`redis::aio::MultiplexedConnection`] that something else
-//! uses; and note that it has a time-out of its own (500 ms, if nothing else is said). A
-//! `ClusterConnection` of the crate `redis` is no place for it either: it keeps one connection
-//! to each node, which all requests to that node share. So this crate finds the node of a key
-//! itself. TLS: turn on a TLS feature of the crate `redis` in the program.
+//! Clones share one connection to each server for short commands. Each [`Lock::acquire`] that
+//! has to wait opens one of its own for as long as it waits, because whatever is sent on a
+//! connection behind a request that waits would wait, too. For the same reason do not send
+//! `LOCK.ACQUIRE ... BLOCK` on a [`redis::aio::MultiplexedConnection`] that something else uses;
+//! it also has a time-out of its own (500 ms, if nothing else is said). A `ClusterConnection` of
+//! the crate `redis` is no place for it either: it keeps one connection to each node, which all
+//! requests to that node share. So this crate finds the node of a key itself.
+//!
+//! TLS: turn on a TLS feature of the crate `redis` in the program.
 //!
 //! # What may be relied on
 //!
