@@ -46,10 +46,11 @@ impl Lock {
     }
 
     /// The lease: for how long a holder that died still blocks the others. One that lives
-    /// keeps the lock for as long as it likes. From 100 ms on.
+    /// keeps the lock for as long as it likes. Whole milliseconds, from 100 on.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        // The server counts in milliseconds: nobody is to believe in more.
+        self.ttl = ttl - Duration::from_nanos(u64::from(ttl.subsec_nanos() % 1_000_000));
         self
     }
 
@@ -271,5 +272,19 @@ impl Pause {
         self.0 = (self.0 * 2).min(LONGEST_PAUSE);
         let until = BootTime::now() + pause;
         sleep_until(end.map_or(until, |end| end.min(until))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_believed_to_last_for_no_longer_than_the_server_was_told() {
+        let client = redis::Client::open("redis://127.0.0.1/").expect("an address");
+        let lock = Lock::new(&Servers::single(client), "seat:42");
+        let ttl = |micros| lock.clone().ttl(Duration::from_micros(micros)).ttl;
+        assert_eq!(ttl(1_500_999), Duration::from_millis(1_500));
+        assert_eq!(ttl(1_500_000), Duration::from_millis(1_500));
     }
 }
