@@ -1,7 +1,7 @@
 //! What the errors say: which server, and what it said.
 
 use super::support::{eventually, Server, Waiter};
-use super::{at, seat, TTL};
+use super::{at, seat, TTL, WAIT};
 use redis_lock_client::{ErrorKind, Lock, Request, Servers, Token};
 use std::time::Duration;
 
@@ -178,7 +178,9 @@ async fn a_wrong_password_is_said_at_once_and_not_after_the_wait() {
     };
     drop(with("right").acquire().await.expect("it is free"));
     // Without a limit to the wait.
-    let error = with("wrong").acquire().await.expect_err("it is wrong");
+    let wrong = with("wrong");
+    let asked = tokio::time::timeout(WAIT, wrong.acquire()).await;
+    let error = asked.expect("at once").expect_err("it is wrong");
     assert!(matches!(error.kind(), ErrorKind::Refused(_)), "{error}");
     assert_eq!(error.node(), format!("127.0.0.1:{}", server.port()));
 }

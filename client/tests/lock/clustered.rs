@@ -2,7 +2,7 @@
 
 use super::support::cluster::{give, migrate, node, open, pair, two};
 use super::support::{blocked_clients, catch_up, eventually, pass, Client, Server};
-use super::{number, TTL};
+use super::{number, TTL, WAIT};
 use redis_lock_client::{Lock, LossReason, Released, Servers};
 
 /// Slot 12182, by the example in the specification of Redis Cluster.
@@ -18,7 +18,7 @@ fn servers<const N: usize>(nodes: [&Server; N]) -> Servers {
 }
 
 fn lock(servers: &Servers, key: &str) -> Lock {
-    Lock::new(servers, key).ttl(TTL * 20)
+    Lock::new(servers, key).ttl(TTL * 20).wait(WAIT)
 }
 
 /// One more master, which serves a slot that nobody needs.

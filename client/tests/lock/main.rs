@@ -32,9 +32,12 @@ fn at(port: u16) -> Servers {
     Servers::single(client.expect("an address"))
 }
 
+/// For how long a test waits for a lock at most: it is to fail, and not to hang.
+const WAIT: Duration = Duration::from_secs(60);
+
 /// The lock of a seat there, with a short lease.
 fn seat(port: u16) -> Lock {
-    Lock::new(&at(port), "seat:42").ttl(TTL)
+    Lock::new(&at(port), "seat:42").ttl(TTL).wait(WAIT)
 }
 
 /// The token as the clients of the other tests have it.

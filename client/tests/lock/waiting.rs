@@ -1,7 +1,7 @@
 //! Waiting: in order, for as long as was said, and across broken connections.
 
 use super::proxy::Proxy;
-use super::support::{blocked_clients, eventually, now, Client, Server};
+use super::support::{blocked_clients, eventually, now, pass, Client, Server};
 use super::{at, number, seat, TTL};
 use redis_lock_client::{ErrorKind, Lock};
 use std::sync::{Arc, Mutex};
@@ -154,6 +154,25 @@ async fn a_grant_whose_answer_was_lost_is_found_again_with_its_token() {
     assert_eq!(client.fence("seat:42"), Some(number(guard.token())));
     guard.release().await.expect("an answer");
     assert!(!client.exists("seat:42"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_granted_after_a_wait_may_lose_the_answer_that_says_for_how_long() {
+    let server = Server::start();
+    let mut client = server.client();
+    let proxy = Proxy::to(server.port()).await;
+    let held = client.acquired("seat:42", "somebody", 60_000);
+    let lock = seat(proxy.port());
+    proxy.loses_answer_to("LOCK.EXTEND");
+    let waiting = tokio::spawn(async move { lock.acquire().await });
+    stand_in_line(&mut client, 1);
+    // Longer than the drift, so that the request says too little of the lease.
+    pass(TTL / 10);
+    assert_eq!(client.release("seat:42", "somebody"), 1);
+    let guard = waiting.await.expect("no panic").expect("its turn comes");
+    assert_eq!(proxy.lost(), 1);
+    assert_eq!(number(guard.token()), held + 1);
+    assert!(!guard.is_lost());
 }
 
 #[tokio::test(flavor = "multi_thread")]

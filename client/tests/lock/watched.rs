@@ -2,10 +2,9 @@
 
 use super::support::sentinel::{master_of, MASTER};
 use super::support::{catch_up, eventually, replica_of, Sentinel, Server};
-use super::{number, TTL};
+use super::{number, TTL, WAIT};
 use redis::sentinel::{SentinelClient, SentinelServerType};
 use redis_lock_client::{Lock, Released, Servers};
-use std::time::Duration;
 
 /// A master, its replica, and a sentinel that promotes the one after the other.
 struct Watched {
@@ -66,7 +65,9 @@ impl Watched {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hold_and_a_wait_outlive_the_death_of_the_master() {
     let mut watched = Watched::start();
-    let lock = Lock::new(&watched.servers(), "seat:42").ttl(TTL * 20);
+    let lock = Lock::new(&watched.servers(), "seat:42")
+        .ttl(TTL * 20)
+        .wait(WAIT);
     let guard = lock.acquire().await.expect("it is free");
     let first = guard.valid_until();
     let waiting = tokio::spawn(async move { lock.acquire().await });
@@ -94,7 +95,7 @@ async fn who_waits_at_a_master_that_stopped_without_a_word_goes_to_the_new_one()
     let lock = Lock::new(&watched.servers(), "seat:42").ttl(TTL);
     let mut client = watched.master.client();
     client.acquired("seat:42", "somebody", 1_500);
-    let lock = lock.wait(Duration::from_secs(60));
+    let lock = lock.wait(WAIT);
     let waiting = tokio::spawn(async move { lock.acquire().await });
     eventually("it waits", || {
         (super::support::blocked_clients(&mut client) == 1).then_some(())
