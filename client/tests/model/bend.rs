@@ -14,7 +14,7 @@ pub enum Bend {
     NoWriteBack,
     /// A RAISE has succeeded if the hold is there, whatever token it has.
     LargerCounts,
-    /// A node that raised to an earlier token is not asked again.
+    /// A node that has raised counts, whatever the token was then.
     EarlierRoundCounts,
     /// An answer to something asked earlier counts for what was asked last.
     LateAnswersCount,
@@ -74,7 +74,8 @@ impl Rules for Bent {
     }
 
     fn hears(&self, number: u32, latest: u32) -> bool {
-        self.is(Bend::LateAnswersCount) || AsWritten.hears(number, latest)
+        let is_bent = self.is(Bend::LateAnswersCount) || self.is(Bend::EarlierRoundCounts);
+        is_bent || AsWritten.hears(number, latest)
     }
 
     fn valid_until(&self, start: Moment, written_back: Moment, ttl: Duration) -> Moment {

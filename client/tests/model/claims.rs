@@ -1,6 +1,6 @@
 //! What must always be.
 
-use crate::steps::Quorum;
+use crate::steps::{Quorum, Releases};
 use crate::world::{Client, Fault, World};
 use stateright::Property;
 
@@ -33,11 +33,14 @@ fn is_alone(model: &Quorum, world: &World) -> bool {
     !model.is_timed() || valid.count() < 2
 }
 
-fn is_nothing_left(_: &Quorum, world: &World) -> bool {
-    world.places.iter().all(|place| {
-        let owner = place.server.hold.map(|hold| usize::from(hold.owner));
-        owner.is_none_or(|owner| {
-            world.clients[owner] != Client::Over || !place.links[owner].requests.is_empty()
+fn is_nothing_left(model: &Quorum, world: &World) -> bool {
+    let is_asked = model.size.releases == Releases::AreSent;
+    let mut places = world.places.iter();
+    !is_asked
+        || places.all(|place| {
+            let owner = place.server.hold.map(|hold| usize::from(hold.owner));
+            owner.is_none_or(|owner| {
+                world.clients[owner] != Client::Over || !place.links[owner].requests.is_empty()
+            })
         })
-    })
 }

@@ -51,6 +51,30 @@ pub struct Size {
     pub counter: Counter,
     /// Requests may be given up as lost.
     pub silences: bool,
+    pub releases: Releases,
+    pub beginning: Beginning,
+}
+
+/// How a world begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// With servers that nobody has asked.
+    Untouched,
+    /// The first attempt has just got the lock from all servers but the last, whose answer
+    /// it did not wait for: from there on, what is sent to it may be carried out, or not.
+    Held,
+}
+
+/// How releases are modelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Releases {
+    /// They are sent and carried out as all else, to the end of all things.
+    AreSent,
+    /// The hold of whoever is over may end at any time; the ACQUIRE that he is not waiting
+    /// for any more may be carried out at any time before or after. That is all that a
+    /// release can do, and more; it makes for fewer worlds. When nobody is trying any
+    /// more, the world ends.
+    HappenSometime,
 }
 
 impl Size {
@@ -64,6 +88,8 @@ impl Size {
             restart: Restart::InQuarantine,
             counter: Counter::IsAbove,
             silences: false,
+            releases: Releases::HappenSometime,
+            beginning: Beginning::Untouched,
         }
     }
 }
@@ -139,6 +165,19 @@ impl Quorum {
         }
     }
 
+    /// Whether nothing can happen any more that matters.
+    fn is_over(&self, world: &World) -> bool {
+        let mut clients = world.clients.iter();
+        self.size.releases == Releases::HappenSometime
+            && clients.all(|client| match client {
+                Client::Idle => false,
+                Client::Over => true,
+                Client::Trying {
+                    attempt, rounds, ..
+                } => attempt.phase() == Phase::Held && *rounds == 0,
+            })
+    }
+
     /// Whether leases last.
     pub fn is_timed(&self) -> bool {
         matches!(self.size.leases, Leases::LastFor(_))
@@ -157,7 +196,11 @@ impl Quorum {
         };
         match self.size.leases {
             Leases::EndAnyTime => true,
-            Leases::LastFor(_) => world.tick >= hold.until,
+            Leases::LastFor(_) if world.tick >= hold.until => true,
+            Leases::LastFor(_) => {
+                let is_over = world.clients[usize::from(hold.owner)] == Client::Over;
+                is_over && self.size.releases == Releases::HappenSometime
+            }
         }
     }
 
@@ -215,7 +258,7 @@ impl Quorum {
         let commands = attempt.step(now, event);
         // Whatever it was, told twice it changes nothing.
         let mut again = attempt.clone();
-        if !matches!(event, Event::GiveUp) {
+        if self.bent == Bent(None) && event != Event::GiveUp {
             assert_eq!(again.step(now, event), [], "{event:?}, twice");
             assert_eq!(again, *attempt, "{event:?}, twice");
         }
@@ -227,7 +270,12 @@ impl Quorum {
         if is_over {
             world.clients[client] = Client::Over;
             for place in &mut world.places {
-                place.links[client].answers.clear();
+                let link = &mut place.links[client];
+                link.answers.clear();
+                if self.size.releases == Releases::HappenSometime {
+                    link.requests.retain(|(_, it)| *it == Request::Acquire);
+                    link.requests.iter_mut().for_each(|(number, _)| *number = 0);
+                }
             }
         }
     }
@@ -235,6 +283,9 @@ impl Quorum {
     /// So that it is known that all of it is met somewhere.
     fn notice(&self, before: &Attempt<Bent>, after: &Attempt<Bent>, event: Event) {
         match (before.phase(), after.phase()) {
+            (Phase::Raising, _) if after.token() > before.token() => {
+                self.meet("a larger token came to light");
+            }
             (Phase::Acquiring, Phase::Held) => self.meet("held without a write-back"),
             (Phase::Raising, Phase::Held) => self.meet("held after a write-back"),
             _ => {}
@@ -251,9 +302,6 @@ impl Quorum {
         if before == after {
             self.meet("a late answer");
         } else if let (Some(Request::Raise(target)), Answer::Holds(token)) = (asked, answer) {
-            if token > target && before.phase() == Phase::Raising {
-                self.meet("a larger token came to light");
-            }
             if token > target && before.phase() == Phase::Held {
                 self.meet("kept alive with a larger token");
             }
@@ -275,6 +323,31 @@ impl Quorum {
             rounds: self.size.rounds,
         };
         self.carry_out(world, client, floor, commands);
+    }
+
+    /// The first attempt begins, and gets the lock from all servers but the last.
+    fn held(&self, mut world: World) -> World {
+        self.start(&mut world, 0);
+        for node in 0..world.places.len() - 1 {
+            self.serve(&mut world, (node, 0, 0));
+            self.arrive(&mut world, node, 0);
+        }
+        assert_eq!(world.told.len(), 1, "it is held");
+        world
+    }
+
+    fn arrive(&self, world: &mut World, place: usize, client: usize) {
+        let answers = &mut world.places[place].links[client].answers;
+        if answers.is_empty() {
+            return;
+        }
+        let (number, answer) = answers.remove(0);
+        let event = Event::Answered {
+            node: place,
+            number,
+            answer,
+        };
+        self.step(world, client, event);
     }
 
     fn serve(&self, world: &mut World, (place, client, at): (usize, usize, usize)) {
@@ -380,10 +453,18 @@ impl Model for Quorum {
             fault: None,
             restarts: 0,
         };
-        vec![world.sorted()]
+        let mut begun = Some(world);
+        if self.size.beginning == Beginning::Held {
+            // Nothing is sorted yet: the servers are as they were numbered.
+            begun = begun.map(|world| self.held(world));
+        }
+        begun.into_iter().map(World::sorted).collect()
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        if self.is_over(world) {
+            return;
+        }
         let idle = world.clients.iter().position(|it| *it == Client::Idle);
         actions.extend(idle.map(Action::Start));
         for client in 0..world.clients.len() {
@@ -404,15 +485,7 @@ impl Model for Quorum {
         match action {
             Action::Start(client) => self.start(&mut next, client),
             Action::Serve { place, client, at } => self.serve(&mut next, (place, client, at)),
-            Action::Arrive { place, client } => {
-                let (number, answer) = next.places[place].links[client].answers.remove(0);
-                let event = Event::Answered {
-                    node: place,
-                    number,
-                    answer,
-                };
-                self.step(&mut next, client, event);
-            }
+            Action::Arrive { place, client } => self.arrive(&mut next, place, client),
             Action::Silence { place, client } => {
                 let Client::Trying { attempt, .. } = &next.clients[client] else {
                     return None;

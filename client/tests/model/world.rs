@@ -144,7 +144,7 @@ impl World {
 pub struct Manners {
     /// RAISE raises the hold, and the counter stays where it is.
     pub counter_stays: bool,
-    /// RAISE raises whatever hold there is.
+    /// RAISE raises whatever hold there is, and says so.
     pub raises_any_hold: bool,
 }
 
@@ -153,6 +153,7 @@ impl Server {
     pub fn serve(&mut self, tick: u8, owner: u8, request: Request, manners: Manners) -> Answer {
         let until = tick + TICKS_OF_A_LEASE;
         let is_own = self.hold.is_some_and(|hold| hold.owner == owner);
+        let is_anybodys = manners.raises_any_hold && matches!(request, Request::Raise(_));
         match request {
             Request::Acquire if self.hold.is_none() && tick >= self.closed_until => {
                 self.last += 1;
@@ -162,7 +163,7 @@ impl Server {
                     until,
                 });
             }
-            Request::Raise(Token(token)) if is_own || manners.raises_any_hold => {
+            Request::Raise(Token(token)) if is_own || is_anybodys => {
                 if let Some(hold) = &mut self.hold {
                     hold.token = hold.token.max(token);
                     hold.until = hold.until.max(until);
@@ -180,7 +181,7 @@ impl Server {
             _ => {}
         }
         match self.hold {
-            Some(hold) if hold.owner == owner => Answer::Holds(Token(hold.token)),
+            Some(hold) if hold.owner == owner || is_anybodys => Answer::Holds(Token(hold.token)),
             _ => Answer::HoldsNot,
         }
     }

@@ -137,6 +137,11 @@ impl<R: Rules> Attempt<R> {
         &self.nodes
     }
 
+    /// The token, as far as it is known: for good once the lock is held.
+    pub fn token(&self) -> Option<Token> {
+        self.target
+    }
+
     /// The instant from which on the lock is not held.
     pub fn valid_until(&self) -> Moment {
         self.valid_until
