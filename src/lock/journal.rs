@@ -251,12 +251,3 @@ pub(super) enum Moved {
     No,
     Yes,
 }
-
-impl Moved {
-    pub(super) fn when(is_moved: bool) -> Self {
-        match is_moved {
-            true => Self::Yes,
-            false => Self::No,
-        }
-    }
-}

@@ -192,7 +192,10 @@ impl Locks {
         self.bind(now, (id, token), claim.session);
         let is_later = self.move_lease(now, (id, token), claim.ttl);
         let is_changed = self.change_delay(now, (id, token), claim.delay);
-        let moved = Moved::when(is_later || is_changed);
+        let moved = match is_later || is_changed {
+            true => Moved::Yes,
+            false => Moved::No,
+        };
         if moved == Moved::Yes {
             self.tell_of(now, (id, token), claim.ttl, effects);
         }
@@ -273,7 +276,10 @@ impl Locks {
         if let Extension::Raise(wanted, _) = extension {
             token = self.raise_token(now, (id, token), wanted);
         }
-        let moved = Moved::when(is_later || token != before);
+        let moved = match is_later || token != before {
+            true => Moved::Yes,
+            false => Moved::No,
+        };
         if moved == Moved::Yes {
             self.tell_of(now, (id, token), ttl, effects);
         }

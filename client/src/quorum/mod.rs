@@ -91,10 +91,11 @@ impl QuorumLock {
     }
 
     /// The lease: for how long a holder that died still blocks the others. One that lives
-    /// keeps the lock for as long as it likes. From 100 ms on.
+    /// keeps the lock for as long as it likes. Whole milliseconds, from 100 on.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = ttl;
+        // The servers count in milliseconds: nobody is to believe in more.
+        self.ttl = ttl - Duration::from_nanos(u64::from(ttl.subsec_nanos() % 1_000_000));
         self
     }
 
