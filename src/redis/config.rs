@@ -4,7 +4,8 @@
 //! They bound what clients ask from now on, never what is held already, what a
 //! master sends or what a file has.
 
-use super::api::{server, Context, ERR, OK};
+use super::api::{long, server, Context, ERR, OK};
+use super::load_arguments::Defaults;
 use super::{entry, state};
 use crate::lock::Ttl;
 use redis_module::raw;
@@ -18,20 +19,21 @@ pub(super) const TTL_MOST_DEFAULT: Ttl = match Ttl::from_ms(24 * 3_600_000) {
 
 /// 10,000 clients, some 340 MB of the server's memory.
 pub(super) const WAITERS_MOST_DEFAULT: usize = 10_000;
-const WAITERS_MOST_LARGEST: c_longlong = 10_000_000;
+pub(super) const WAITERS_MOST_LARGEST: u64 = 10_000_000;
 
-/// Registers the settings and reads them from the server's configuration.
-pub(super) fn register(ctx: Context<'_>) -> Result<(), &'static str> {
+/// Registers the settings and reads them from the server's configuration, which beats
+/// the defaults.
+pub(super) fn register(ctx: Context<'_>, defaults: Defaults) -> Result<(), &'static str> {
     // SAFETY: the callbacks have the signatures that the server calls; the name
     // is copied.
     unsafe {
         let registered = server!(RedisModule_RegisterNumericConfig)(
             ctx.as_ptr(),
             c"max-ttl-ms".as_ptr(),
-            TTL_MOST_DEFAULT.as_ms() as c_longlong,
+            long(defaults.ttl_most.as_ms()),
             raw::REDISMODULE_CONFIG_DEFAULT,
             1,
-            Ttl::MOST.as_ms() as c_longlong,
+            long(Ttl::MOST.as_ms()),
             Some(get),
             Some(set),
             None,
@@ -43,10 +45,10 @@ pub(super) fn register(ctx: Context<'_>) -> Result<(), &'static str> {
         let registered = server!(RedisModule_RegisterNumericConfig)(
             ctx.as_ptr(),
             c"max-waiters".as_ptr(),
-            WAITERS_MOST_DEFAULT as c_longlong,
+            long(defaults.waiters_most as u64),
             raw::REDISMODULE_CONFIG_DEFAULT,
             0,
-            WAITERS_MOST_LARGEST,
+            long(WAITERS_MOST_LARGEST),
             Some(get_waiters),
             Some(set_waiters),
             None,
@@ -57,7 +59,7 @@ pub(super) fn register(ctx: Context<'_>) -> Result<(), &'static str> {
         }
         match server!(RedisModule_LoadConfigs)(ctx.as_ptr()) {
             OK => Ok(()),
-            _ => Err("a setting redislock.* is not what it must be"),
+            _ => Err("a setting redislock.* is not what it must be, see the line above"),
         }
     }
 }

@@ -4,11 +4,11 @@
 //! server refuses the module.
 
 use super::alarm::Alarm;
-use super::api::{self, server, Context, Level, OK};
+use super::api::{self, server, Context, Level, Name, OK};
 use super::call::CallReply;
 use super::lacks::{self, Internals};
 use super::{categories, clock, cluster, config, describe, entry, events, info, keyspace};
-use super::{server_commands, state};
+use super::{load_arguments, server_commands, state};
 use crate::commands::{Command, Kind, COMMANDS};
 use redis_module::raw;
 use std::ffi::{c_int, CStr, CString};
@@ -23,7 +23,7 @@ const VERSION: c_int = 100;
 #[no_mangle]
 pub unsafe extern "C" fn RedisModule_OnLoad(
     ctx: *mut raw::RedisModuleCtx,
-    _argv: *mut *mut raw::RedisModuleString,
+    argv: *mut *mut raw::RedisModuleString,
     argc: c_int,
 ) -> c_int {
     // Until this is done there is no allocator.
@@ -48,7 +48,12 @@ pub unsafe extern "C" fn RedisModule_OnLoad(
     let Some(ctx) = (unsafe { Context::from_raw(ctx) }) else {
         return api::ERR;
     };
-    match entry::fence(Err("a bug, see above"), || register(ctx, argc)) {
+    let result = entry::fence(Err("a bug, see above".into()), || {
+        // SAFETY: the server passes `argc` strings that live for this call.
+        let words = unsafe { words(argv, argc) };
+        register(ctx, &words)
+    });
+    match result {
         Ok(internals) => {
             announce(ctx, internals);
             OK
@@ -83,10 +88,21 @@ unsafe fn refuse_old_server(ctx: *mut raw::RedisModuleCtx, missing: &'static str
     api::ERR
 }
 
-fn register(ctx: Context<'_>, argc: c_int) -> Result<Internals, &'static str> {
-    if argc > 0 {
-        return Err("it takes no arguments; set redislock.max-ttl-ms in redis.conf instead");
+/// # Safety
+/// `argv` are `argc` strings of the server that live for this call.
+unsafe fn words<'call>(argv: *mut *mut raw::RedisModuleString, argc: c_int) -> Vec<&'call [u8]> {
+    let count = usize::try_from(argc).unwrap_or_default();
+    if count == 0 {
+        // Then there need not be a list.
+        return Vec::new();
     }
+    // SAFETY: as promised.
+    let names = unsafe { Name::all_from_raw(argv, count) };
+    names.iter().map(|name| name.bytes()).collect()
+}
+
+fn register(ctx: Context<'_>, words: &[&[u8]]) -> Result<Internals, String> {
+    let defaults = load_arguments::read(words)?;
     clock::choose();
     let slot_moves = cluster::take_part_in_slot_moves(ctx);
     // SAFETY: the context is that of a loading module.
@@ -102,7 +118,7 @@ fn register(ctx: Context<'_>, argc: c_int) -> Result<Internals, &'static str> {
     }
     keyspace::register(ctx)?;
     let internals = register_commands(ctx)?;
-    config::register(ctx)?;
+    config::register(ctx, defaults)?;
     info::register(ctx)?;
     events::subscribe(ctx)?;
     server_commands::note(ctx)?;

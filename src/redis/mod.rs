@@ -60,6 +60,7 @@ mod info;
 mod keyspace;
 mod lacks;
 mod load;
+mod load_arguments;
 mod notify;
 mod server_commands;
 mod state;

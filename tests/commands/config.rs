@@ -1,10 +1,9 @@
-//! What an operator sets: the longest lease, and nothing else.
+//! What an operator sets, and how: CONFIG, redis.conf.
 
 use crate::support::server::module;
 use crate::support::{eventually, Server};
 use redis::Value;
 use std::fs;
-use std::process::{Command, Stdio};
 
 const SETTING: &str = "redislock.max-ttl-ms";
 
@@ -85,11 +84,41 @@ fn a_bad_value_is_refused_and_changes_nothing() {
         "5s",
     ] {
         let error = client.error_of(&format!("CONFIG SET {SETTING} {value}"));
-        assert!(error.starts_with("ERR "), "{value}: {error}");
+        let reason = match value {
+            "long" | "1e3" | "5s" => "argument couldn't be parsed into an integer",
+            _ => "argument must be between 1 and 315360000000 inclusive",
+        };
+        assert!(error.contains(SETTING), "{value}: {error}");
+        assert!(error.ends_with(reason), "{value}: {error}");
         assert_eq!(setting(&server), "5000", "{value}");
     }
     client.acquired("lock", "me", 5_000);
     client.error_of("LOCK.ACQUIRE lock me 5001");
+}
+
+#[test]
+fn how_many_may_wait_is_set_and_refused_alike() {
+    let server = Server::start();
+    let mut client = server.client();
+    client.say("CONFIG SET redislock.max-waiters 0");
+    client.acquired("lock", "me", 60_000);
+    let error = client.error_of("LOCK.ACQUIRE lock you 1000 BLOCK 1000");
+    assert!(error.starts_with("QUEUEFULL"), "{error}");
+    for value in ["-1", "10000001", "many"] {
+        let error = client.error_of(&format!("CONFIG SET redislock.max-waiters {value}"));
+        assert!(error.contains("redislock.max-waiters"), "{error}");
+    }
+    let texts = client.texts("CONFIG GET redislock.max-waiters");
+    assert_eq!(texts, ["redislock.max-waiters", "0"]);
+}
+
+#[test]
+fn config_get_lists_all_of_them() {
+    let server = Server::start();
+    let texts = server.client().texts("CONFIG GET redislock.*");
+    let mut names: Vec<_> = texts.iter().step_by(2).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["redislock.max-ttl-ms", "redislock.max-waiters"]);
 }
 
 #[test]
@@ -107,62 +136,19 @@ fn it_can_be_set_in_redis_conf_and_is_written_back_there() {
 
 #[test]
 fn a_bad_value_in_redis_conf_stops_the_start_with_a_reason() {
-    let reasons = start_with(&[], &["redislock.max-ttl-ms 0"]);
-    assert!(reasons.contains("redislock.max-ttl-ms"), "{reasons}");
-}
-
-#[test]
-fn a_module_argument_stops_the_start_with_a_reason() {
-    let log = start_with(&["someargument"], &[]);
-    let reasons: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("<redislock>"))
-        .collect();
-    let [reason] = reasons[..] else {
-        panic!("{log}");
-    };
-    assert!(
-        reason.contains("cannot be loaded: it takes no arguments"),
-        "{reason}"
-    );
-    assert!(
-        reason.contains(SETTING),
-        "it says what to do instead: {reason}"
-    );
-}
-
-/// The log of a server that is to give up because of how it loads the module.
-/// It has a socket instead of a port: nobody is to come.
-fn start_with(arguments: &[&str], settings: &[&str]) -> String {
-    let directory = tempfile::tempdir().expect("a directory for temporary files");
-    let conf = directory.path().join("redis.conf");
-    let module = module().display().to_string();
-    let load = [&["loadmodule", &module], arguments].concat().join(" ");
-    let lines = [
-        &["port 0", "unixsocket ./socket", "save \"\"", &load],
-        settings,
-    ]
-    .concat();
-    fs::write(&conf, lines.join("\n")).expect("a file of our own");
-    let binary = std::env::var("REDIS_SERVER").unwrap_or_else(|_| "redis-server".into());
-    let log = fs::File::create(directory.path().join("log")).expect("a file of our own");
-    let mut server = Command::new(binary)
-        .arg(&conf)
-        .current_dir(directory.path())
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().expect("a file"))
-        .stderr(log)
-        .spawn()
-        .expect("there is a server");
-    let ended = crate::support::eventually::within(crate::support::patience(), || {
-        server.try_wait().expect("a child")
-    });
-    server.kill().ok();
-    server.wait().expect("a child");
-    let log = fs::read_to_string(directory.path().join("log")).expect("its log");
-    let status = ended.unwrap_or_else(|| panic!("it runs:\n{log}"));
-    assert!(!status.success(), "{log}");
-    log
+    for (line, range) in [
+        ("redislock.max-ttl-ms 0", "1 and 315360000000"),
+        ("redislock.max-waiters -1", "0 and 10000000"),
+    ] {
+        let mut server = Server::start();
+        server.kill();
+        server.configure(&[line]);
+        let log = server.start_and_fail();
+        let (setting, _) = line.split_once(' ').expect("a name and a value");
+        let reason = log.lines().find(|line| line.contains(setting));
+        let reason = reason.unwrap_or_else(|| panic!("{log}"));
+        assert!(reason.contains(range), "{reason}");
+    }
 }
 
 #[test]

@@ -36,6 +36,7 @@ mod hourglass;
 mod info;
 mod keyspace;
 mod lacking;
+mod load_arguments;
 mod refusals;
 mod release;
 mod scripts;

@@ -179,17 +179,33 @@ impl Server {
         conf
     }
 
+    /// Its redis.conf.
+    pub fn conf_path(&self) -> PathBuf {
+        self.directory.path().join("redis.conf")
+    }
+
+    /// Starts the server, after it was killed, on its redis.conf as that is now: how
+    /// the process ended, or `None` if it runs.
+    pub fn start_on_file_or_end(&mut self) -> Option<ExitStatus> {
+        assert!(self.child.is_none(), "it is running");
+        self.spawn_on_file();
+        self.ended_or_up()
+    }
+
     fn spawn_on(&mut self, conf: &str) {
+        fs::write(self.conf_path(), conf).expect("a file of our own");
+        self.spawn_on_file();
+    }
+
+    fn spawn_on_file(&mut self) {
         let path = self.directory.path();
-        let conf_path = path.join("redis.conf");
-        fs::write(&conf_path, conf).expect("a file of our own");
         let log = File::options()
             .create(true)
             .append(true)
             .open(path.join("log"))
             .expect("a file of our own");
         let child = Command::new(binary())
-            .arg(&conf_path)
+            .arg(self.conf_path())
             .current_dir(path)
             .env("RUST_BACKTRACE", "0")
             .envs(self.environment.clone())
