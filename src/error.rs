@@ -59,6 +59,8 @@ pub enum Error {
     GuardOfLock,
     /// Too many clients wait.
     QueueFull,
+    /// The server may have forgotten holds, and grants nothing for so long.
+    Quarantine(Ttl),
     /// SESSION in a script.
     SessionInScript,
     /// The key's slot went to another server while the client waited.
@@ -224,6 +226,12 @@ impl fmt::Display for Error {
             Self::Demoted => out.write_str(
                 "UNBLOCKED force unblock from blocking operation, instance state changed \
                  (master -> replica?)",
+            ),
+            Self::Quarantine(left) => write!(
+                out,
+                "QUARANTINE this server started without proof that it knows of every hold: it \
+                 grants nothing for another {} ms",
+                left.as_ms()
             ),
             Self::TokenOutOfRange => {
                 write!(out, "ERR token must be from 1 to {}", Token::MOST.get())

@@ -302,6 +302,7 @@ pub fn reply(answer: Answer) -> Result<Reply, Error> {
         Answer::No => Ok(Reply::Integer(0)),
         Answer::InLine(ticket) => Ok(Reply::Later(ticket)),
         Answer::QueueFull => Err(Error::QueueFull),
+        Answer::Quarantine(left) => Err(Error::Quarantine(left)),
         Answer::RaiseTooFar(most) => Err(Error::RaiseTooFar(most)),
         Answer::OtherTolerance => Err(Error::OtherTolerance),
         Answer::NotAlone => Err(Error::RaiseOfMany),

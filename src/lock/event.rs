@@ -175,6 +175,9 @@ pub enum Event<'a> {
     LoadCounter(StoredCounter),
     /// The server becomes a source of tokens.
     OpenTerm(WallTime),
+    /// The server may have forgotten holds: it grants nothing before then. `None`: it
+    /// has not, or must grant all the same.
+    Quarantine(Option<BootTime>),
     /// The server's log is begun anew, without what was written before.
     LogBegun,
 }
@@ -195,6 +198,8 @@ pub enum Answer {
     RaiseTooFar(Token),
     /// It stands in line, and will be told ([`super::Effect::Reply`]).
     InLine(TicketId),
+    /// Nothing is granted for so long; nothing changed.
+    Quarantine(Ttl),
     /// Too many wait already; nothing changed.
     QueueFull,
     /// The owner holds or waits for the lock already, but together with another

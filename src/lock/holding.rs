@@ -112,6 +112,9 @@ impl Locks {
         effects: &mut Vec<Effect>,
         told: &mut Vec<Effect>,
     ) {
+        if self.quarantine_left(now).is_some() {
+            return; // until that is over, when all lines are looked at
+        }
         for _ in 0..LET_IN_MOST {
             match self.lines.head_tolerates(at.db, at.key) {
                 Some(tolerates) if self.admits(now, found, tolerates) => {}

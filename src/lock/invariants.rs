@@ -105,6 +105,10 @@ impl Locks {
     /// head to be let in may be over already does not matter: the sweep comes.
     fn broken_between_locks_and_lines(&self) -> Option<&'static str> {
         for (db, key) in self.lines.unnoted() {
+            // Its end has all of them looked at.
+            if self.quarantine.is_some() {
+                break;
+            }
             let mut locks = self.table.locks();
             let lock = locks
                 .find(|(_, lock)| lock.db == db && *lock.key == *key && !self.table.is_ended(lock));

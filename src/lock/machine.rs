@@ -29,6 +29,8 @@ pub struct Locks {
     pub(super) tokens: Tokens,
     pub(super) reclaim: Option<Reclaim>,
     pub(super) journal: Journal,
+    /// Nothing is granted before then.
+    pub(super) quarantine: Option<BootTime>,
 }
 
 /// What somebody who wants a lock asks for.
@@ -100,6 +102,7 @@ impl Locks {
                 self.journal.set_origin(Origin::Elsewhere);
                 self.forget_sessions(now)
             }
+            Event::Quarantine(until) => self.set_quarantine(until),
             Event::Flushed { db } => self.end_all(&[db], KeysOfTheEnded::Gone),
             Event::Swapped { dbs: [one, other] } => {
                 self.end_all(&[Some(one), Some(other)], KeysOfTheEnded::SomewhereStill)
@@ -167,6 +170,12 @@ impl Locks {
             }
             found = Some(id);
             admits = holders.admit(now, claim.tolerates);
+        }
+        if let (Some(left), true) = (self.quarantine_left(now), admits) {
+            return match self.wait(now, at, claim, patience) {
+                Answer::NoToken => Answer::Quarantine(left),
+                answer => answer,
+            };
         }
         // Somebody was here first, though the lock may be free at this instant.
         if !admits || self.lines.has_line(at.db, at.key) {
@@ -346,9 +355,13 @@ impl Locks {
         !self.sessions.is_empty()
     }
 
-    /// When the next lease ends.
+    /// When the next lease ends, or the quarantine.
     pub fn next_deadline(&self) -> Option<BootTime> {
-        self.deadlines.first().map(|(deadline, _)| deadline)
+        let lease = self.deadlines.first().map(|(deadline, _)| deadline);
+        match (lease, self.quarantine) {
+            (Some(lease), Some(quarantine)) => Some(lease.min(quarantine)),
+            (lease, quarantine) => lease.or(quarantine),
+        }
     }
 
     /// Whether [`Event::Reclaim`] has something left to do.

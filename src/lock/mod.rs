@@ -25,6 +25,8 @@
 //! | [`mod@line`] | who waits for which key, in which order |
 //! | `waiting`    | the part of `step` in which somebody waits |
 //! | `upkeep`     | the part of `step` in which things end or arrive by themselves |
+//! | [`quarantine`] | a time after the start in which nothing is granted |
+//! | [`testament`] | what a server leaves behind for its next start |
 //! | [`info`]     | who holds a lock and who waits, for those who look |
 //! | [`journal`]  | what happened, counted and listed for those who watch |
 //! | [`slab`]     | a list with holes |
@@ -65,10 +67,12 @@ pub mod journal;
 pub mod line;
 pub mod machine;
 mod many;
+pub mod quarantine;
 pub mod record;
 pub mod slab;
 pub mod slots;
 pub mod table;
+pub mod testament;
 pub mod time;
 pub mod token;
 pub mod tolerance;

@@ -108,6 +108,8 @@ pub struct Tokens {
     cover_lost: Announcement,
     /// The slots granted in under this term; empty unless in a cluster.
     slots: SlotSet,
+    /// How often a hold was made or a lease moved.
+    changes: u64,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -187,6 +189,7 @@ impl Tokens {
     /// What must be written before a hold may live for `ttl`: nothing, unless
     /// the ceiling is near or nobody was ever granted so long a lease.
     pub fn cover(&mut self, ttl: Ttl) -> Option<Cover> {
+        self.changes += 1;
         let ttl_most_ms = self.ttl_most_ms.max(ttl.as_ms());
         let room = self.ceiling.checked_sub(self.last);
         let renewed = self.last.saturating_add(RESERVE).min(Token::MOST.get());
@@ -236,6 +239,7 @@ impl Tokens {
     /// A token that came from a master, a file or a RAISE. The ceiling goes with
     /// it: what is stored of the counter must cover it.
     pub fn observe(&mut self, token: Token) {
+        self.changes += 1;
         self.rise_to(token.get());
         self.raise_ceiling(token.get(), self.raised_at);
     }
@@ -290,6 +294,16 @@ impl Tokens {
         self.raise_ceiling(stored.ceiling, since);
         self.ttl_most_ms = self.ttl_most_ms.max(stored.ttl_most_ms);
         Ok(())
+    }
+
+    /// Another number than before if a hold was made or a lease moved since.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The longest lease ever granted, as far as is known; `None` before the first.
+    pub fn ttl_most(&self) -> Option<Ttl> {
+        Ttl::from_ms(self.ttl_most_ms)
     }
 
     /// The largest token issued or seen; 0 before the first.

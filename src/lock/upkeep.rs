@@ -60,6 +60,7 @@ impl Locks {
         most: usize,
         effects: &mut Vec<Effect>,
     ) -> Answer {
+        self.sweep_quarantine(now);
         let mut moved = 0;
         for _ in 0..most {
             match self.deadlines.first() {

@@ -67,7 +67,8 @@ pub(super) fn missing_function() -> Option<&'static str> {
         RedisModule_LoadStringBuffer RedisModule_Log RedisModule_ModuleTypeGetType
         RedisModule_ModuleTypeGetValue RedisModule_ModuleTypeSetValue
         RedisModule_NotifyKeyspaceEvent RedisModule_OpenKey RedisModule_Realloc
-        RedisModule_RegisterInfoFunc RedisModule_RegisterNumericConfig RedisModule_Replicate
+        RedisModule_RegisterBoolConfig RedisModule_RegisterInfoFunc
+        RedisModule_RegisterNumericConfig RedisModule_Replicate
         RedisModule_ReplicateVerbatim RedisModule_ReplyWithArray RedisModule_ReplyWithCallReply
         RedisModule_ReplyWithError RedisModule_ReplyWithLongLong RedisModule_ReplyWithMap
         RedisModule_ReplyWithNull RedisModule_ReplyWithStringBuffer RedisModule_SaveStringBuffer

@@ -6,7 +6,7 @@
 use super::api::{Context, Key, Mode, Name, NotALock};
 use super::call::{self, Permission};
 use super::state::{self, Attention, Deployment, Suspect};
-use super::{audience, blocked, clock, keyspace, notify};
+use super::{audience, blocked, clock, keyspace, notify, quarantine};
 use crate::lock::holders::HoldRef;
 use crate::lock::{BootTime, Effect, Event, LockId, Place, Token};
 
@@ -19,7 +19,10 @@ pub(super) fn to_open_key(
 ) {
     for effect in effects.drain(..) {
         match effect {
-            Effect::Cover(cover) => ctx.replicate_cover(cover),
+            Effect::Cover(cover) => {
+                quarantine::note(cover.ttl_most);
+                ctx.replicate_cover(cover);
+            }
             Effect::Store(lock) => store(key, lock),
             Effect::Grant { lock, token, ttl } => tell_of(lock, token, |hold| {
                 ctx.replicate_grant(name, hold, ttl);

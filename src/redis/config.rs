@@ -1,11 +1,13 @@
-//! `redislock.max-ttl-ms`, the longest lease that a client may ask for, and
-//! `redislock.max-waiters`, how many clients may wait at once.
+//! `redislock.max-ttl-ms`, the longest lease that a client may ask for;
+//! `redislock.max-waiters`, how many clients may wait at once; and
+//! `redislock.quarantine`, whether a server that may have forgotten holds waits.
 //!
-//! They bound what clients ask from now on, never what is held already, what a
+//! The first two bound what clients ask from now on, never what is held already, what a
 //! master sends or what a file has.
 
 use super::api::{long, server, Context, ERR, OK};
 use super::load_arguments::Defaults;
+use super::quarantine::{self, Setting};
 use super::{entry, state};
 use crate::lock::Ttl;
 use redis_module::raw;
@@ -57,6 +59,19 @@ pub(super) fn register(ctx: Context<'_>, defaults: Defaults) -> Result<(), &'sta
         if registered != OK {
             return Err("the setting redislock.max-waiters is taken");
         }
+        let registered = server!(RedisModule_RegisterBoolConfig)(
+            ctx.as_ptr(),
+            c"quarantine".as_ptr(),
+            c_int::from(defaults.quarantine == Setting::On),
+            raw::REDISMODULE_CONFIG_DEFAULT,
+            Some(get_quarantine),
+            Some(set_quarantine),
+            Some(apply_quarantine),
+            std::ptr::null_mut(),
+        );
+        if registered != OK {
+            return Err("the setting redislock.quarantine is taken");
+        }
         match server!(RedisModule_LoadConfigs)(ctx.as_ptr()) {
             OK => Ok(()),
             _ => Err("a setting redislock.* is not what it must be, see the line above"),
@@ -104,5 +119,52 @@ unsafe extern "C" fn set_waiters(
             OK
         }
         Err(_) => ERR,
+    })
+}
+
+unsafe extern "C" fn get_quarantine(_name: *const c_char, _data: *mut c_void) -> c_int {
+    let setting = entry::fence(Setting::Off, || state::with(|shell| shell.keeper.setting));
+    c_int::from(setting == Setting::On)
+}
+
+unsafe extern "C" fn set_quarantine(
+    _name: *const c_char,
+    value: c_int,
+    _data: *mut c_void,
+    error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    entry::fence(ERR, || {
+        let setting = match value {
+            0 => Setting::Off,
+            _ => Setting::On,
+        };
+        let prepared = match setting {
+            Setting::On => quarantine::prepare(),
+            Setting::Off => Ok(()),
+        };
+        if let Err(reason) = prepared {
+            // SAFETY: the server passes a place for a string, which it frees.
+            unsafe {
+                *error = server!(RedisModule_CreateString)(
+                    std::ptr::null_mut(),
+                    reason.as_ptr().cast::<c_char>(),
+                    reason.len(),
+                );
+            }
+            return ERR;
+        }
+        state::with(|shell| shell.keeper.setting = setting);
+        OK
+    })
+}
+
+unsafe extern "C" fn apply_quarantine(
+    _ctx: *mut raw::RedisModuleCtx,
+    _data: *mut c_void,
+    _error: *mut *mut raw::RedisModuleString,
+) -> c_int {
+    entry::fence(ERR, || {
+        quarantine::setting_changed();
+        OK
     })
 }

@@ -7,7 +7,7 @@ use super::api::{server, Context, Mode, Name, OK};
 use super::flags::Flags;
 use super::keyspace::Loading;
 use super::state::{self, Attention, Deployment, Role, Suspect};
-use super::{audience, blocked, clock, cluster, entry, keyspace, notify, turn};
+use super::{audience, blocked, clock, cluster, entry, keyspace, notify, quarantine, turn};
 use crate::lock::{ClientId, Event, LockId};
 use redis_module::raw;
 use std::ffi::{c_char, c_int, c_void, CStr};
@@ -16,7 +16,7 @@ use std::ffi::{c_char, c_int, c_void, CStr};
 pub(super) fn subscribe(ctx: Context<'_>) -> Result<(), &'static str> {
     type Callback =
         unsafe extern "C" fn(*mut raw::RedisModuleCtx, raw::RedisModuleEvent, u64, *mut c_void);
-    let wanted: [(u64, Callback); 8] = [
+    let wanted: [(u64, Callback); 11] = [
         (
             raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED,
             role_changed,
@@ -28,6 +28,9 @@ pub(super) fn subscribe(ctx: Context<'_>) -> Result<(), &'static str> {
         (raw::REDISMODULE_EVENT_CLIENT_CHANGE, client_changed),
         (raw::REDISMODULE_EVENT_CRON_LOOP, cron),
         (raw::REDISMODULE_EVENT_EVENTLOOP, event_loop),
+        (raw::REDISMODULE_EVENT_PERSISTENCE, quarantine::persistence),
+        (raw::REDISMODULE_EVENT_CONFIG, quarantine::config_changed),
+        (raw::REDISMODULE_EVENT_SHUTDOWN, quarantine::shutdown),
     ];
     for (id, callback) in wanted {
         let event = raw::RedisModuleEvent { id, dataver: 1 };
@@ -80,6 +83,7 @@ unsafe extern "C" fn role_changed(
         if is_master {
             state::with(|shell| shell.role = Role::Master);
             open_term();
+            quarantine::promoted();
         } else {
             state::with(|shell| {
                 shell.role = Role::Replica;
@@ -87,6 +91,7 @@ unsafe extern "C" fn role_changed(
                     .locks
                     .step(clock::boot(), Event::Demoted, &mut Vec::new());
             });
+            quarantine::demoted();
         }
     });
 }
@@ -106,6 +111,7 @@ unsafe extern "C" fn loading(
         if is_over && state::with(|shell| shell.role) == Role::Master {
             open_term();
         }
+        quarantine::loading(what);
     });
 }
 
@@ -212,6 +218,7 @@ unsafe extern "C" fn cron(
         let ctx = unsafe { Context::from_raw(ctx) };
         let Some(ctx) = ctx else { return };
         audience::look(ctx);
+        quarantine::cron(ctx);
         match state::with(|shell| shell.deployment) {
             Deployment::Cluster => cluster::cron(ctx),
             Deployment::Alone => blocked::send_left_behind(),
@@ -231,6 +238,7 @@ unsafe extern "C" fn event_loop(
     entry::fence((), || {
         // SAFETY: the server passes the context of this call.
         if let Some(ctx) = unsafe { Context::from_raw(ctx) } {
+            quarantine::judge(ctx);
             turn::turn(ctx);
         }
     });

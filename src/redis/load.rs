@@ -8,7 +8,7 @@ use super::api::{self, server, Context, Level, Name, OK};
 use super::call::CallReply;
 use super::lacks::{self, Internals};
 use super::{categories, clock, cluster, config, describe, entry, events, info, keyspace};
-use super::{load_arguments, server_commands, state};
+use super::{load_arguments, quarantine, server_commands, state};
 use crate::commands::{Command, Kind, COMMANDS};
 use redis_module::raw;
 use std::ffi::{c_int, CStr, CString};
@@ -126,6 +126,7 @@ fn register(ctx: Context<'_>, words: &[&[u8]]) -> Result<Internals, String> {
     state::with(|shell| shell.alarm = Some(alarm));
     // With no file to load no event would follow, so the term opens here.
     events::note_role();
+    quarantine::begin_at_load()?;
     Ok(internals)
 }
 

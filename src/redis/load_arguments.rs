@@ -6,6 +6,7 @@
 //! writes the arguments back behind the path, and each setting that is not at its default.
 
 use super::config;
+use super::quarantine::Setting;
 use crate::lock::Ttl;
 
 /// What the settings are unless something else is said.
@@ -13,6 +14,7 @@ use crate::lock::Ttl;
 pub(super) struct Defaults {
     pub(super) ttl_most: Ttl,
     pub(super) waiters_most: usize,
+    pub(super) quarantine: Setting,
 }
 
 impl Default for Defaults {
@@ -20,12 +22,13 @@ impl Default for Defaults {
         Self {
             ttl_most: config::TTL_MOST_DEFAULT,
             waiters_most: config::WAITERS_MOST_DEFAULT,
+            quarantine: Setting::Off,
         }
     }
 }
 
 /// The names that are known, as they are shown to whoever gives another one.
-const NAMES: &str = "max-ttl-ms, max-waiters";
+const NAMES: &str = "max-ttl-ms, max-waiters, quarantine";
 
 /// Reads the words. The error is one line for the server's log.
 pub(super) fn read(words: &[&[u8]]) -> Result<Defaults, String> {
@@ -45,6 +48,7 @@ pub(super) fn read(words: &[&[u8]]) -> Result<Defaults, String> {
                 let ms = number(name, value, 1, Ttl::MOST.as_ms())?;
                 defaults.ttl_most = Ttl::from_ms(ms).unwrap_or(Ttl::MOST);
             }
+            "quarantine" => defaults.quarantine = yes_or_no(name, value)?,
             _ => {
                 let most = number(name, value, 0, config::WAITERS_MOST_LARGEST)?;
                 defaults.waiters_most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -75,6 +79,19 @@ fn number(name: &str, value: &[u8], least: u64, most: u64) -> Result<u64, String
         let value = shown(value);
         format!("the argument {name} must be a number from {least} to {most}, not {value}")
     })
+}
+
+fn yes_or_no(name: &str, value: &[u8]) -> Result<Setting, String> {
+    match value.to_ascii_lowercase().as_slice() {
+        b"yes" => Ok(Setting::On),
+        b"no" => Ok(Setting::Off),
+        _ => {
+            let value = shown(value);
+            Err(format!(
+                "the argument {name} must be yes or no, not {value}"
+            ))
+        }
+    }
 }
 
 /// A word as the log can show it.

@@ -62,6 +62,8 @@ mod lacks;
 mod load;
 mod load_arguments;
 mod notify;
+mod quarantine;
 mod server_commands;
 mod state;
+mod testament_file;
 mod turn;

@@ -8,6 +8,7 @@
 use super::alarm::Alarm;
 use super::blocked::Waiters;
 use super::cluster::MapSafety;
+use super::quarantine::Keeper;
 use crate::lock::slots::Slot;
 use crate::lock::{Answer, BootTime, Effect, Event, Locks, Ttl};
 use lazy_static::lazy_static;
@@ -65,6 +66,8 @@ pub(super) struct Shell {
     pub(super) ttl_most: Ttl,
     /// How many connections may wait.
     pub(super) waiters_most: usize,
+    /// What is left behind for the next start.
+    pub(super) keeper: Keeper,
     /// Who waits.
     pub(super) waiters: Waiters,
     /// A list that is used again and again.
@@ -92,6 +95,7 @@ impl Default for Shell {
             deployment: Deployment::default(),
             ttl_most: super::config::TTL_MOST_DEFAULT,
             waiters_most: super::config::WAITERS_MOST_DEFAULT,
+            keeper: Keeper::default(),
             waiters: Waiters::default(),
             effects: Vec::new(),
             suspects: VecDeque::new(),

@@ -118,7 +118,8 @@ fn config_get_lists_all_of_them() {
     let texts = server.client().texts("CONFIG GET redislock.*");
     let mut names: Vec<_> = texts.iter().step_by(2).collect();
     names.sort_unstable();
-    assert_eq!(names, ["redislock.max-ttl-ms", "redislock.max-waiters"]);
+    let all = ["max-ttl-ms", "max-waiters", "quarantine"].map(|name| format!("redislock.{name}"));
+    assert_eq!(names, all.iter().collect::<Vec<_>>());
 }
 
 #[test]
@@ -139,6 +140,7 @@ fn a_bad_value_in_redis_conf_stops_the_start_with_a_reason() {
     for (line, range) in [
         ("redislock.max-ttl-ms 0", "1 and 315360000000"),
         ("redislock.max-waiters -1", "0 and 10000000"),
+        ("redislock.quarantine maybe", "'yes' or 'no'"),
     ] {
         let mut server = Server::start();
         server.kill();

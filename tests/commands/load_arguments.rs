@@ -76,8 +76,12 @@ fn module_load_takes_the_same_arguments() {
     let server = without_module();
     let mut client = server.client();
     let path = module().display().to_string();
-    client.call(&["MODULE", "LOAD", &path, "max-waiters", "7"]);
+    let arguments = ["max-waiters", "7", "quarantine", "YES"];
+    client.call(&[&["MODULE", "LOAD", &path], &arguments[..]].concat());
     assert_eq!(settings(&mut client), ["86400000", "7"]);
+    let texts = client.texts("CONFIG GET redislock.quarantine");
+    assert_eq!(texts, ["redislock.quarantine", "yes"]);
+    client.say("CONFIG SET redislock.quarantine no");
     client.acquired("lock", "me", 1_000);
 }
 
@@ -116,6 +120,12 @@ fn what_is_rewritten_starts_with_the_same_settings() {
     let mut client = rewritten(&mut server);
     assert_eq!(settings(&mut client), ["60000", "500"]);
     assert!(!has_line(&server, "redislock.max-ttl-ms 60000"));
+    assert!(!has_line(&server, "redislock.quarantine yes"));
+    client.say("CONFIG SET redislock.quarantine yes");
+    let mut client = rewritten(&mut server);
+    assert!(has_line(&server, "redislock.quarantine yes"));
+    let texts = client.texts("CONFIG GET redislock.quarantine");
+    assert_eq!(texts, ["redislock.quarantine", "yes"]);
     // What was set beats the argument, which stays.
     client.say("CONFIG SET redislock.max-ttl-ms 70000");
     let mut client = rewritten(&mut server);
@@ -154,11 +164,11 @@ fn a_module_loaded_at_run_time_is_rewritten_with_its_arguments() {
 }
 
 /// Arguments, and what the one line in the log must say of them.
-const BAD: [(&str, &str); 12] = [
+const BAD: [(&str, &str); 13] = [
     (
         "someargument",
-        "there is no argument 'someargument': there are max-ttl-ms, max-waiters, each with a \
-         value behind it",
+        "there is no argument 'someargument': there are max-ttl-ms, max-waiters, quarantine, \
+         each with a value behind it",
     ),
     (
         "max-ttl-ms 60000 max-wafers 5",
@@ -183,6 +193,10 @@ const BAD: [(&str, &str); 12] = [
     ("max-ttl-ms 5s", "not '5s'"),
     ("max-waiters -1", "from 0 to 10000000, not '-1'"),
     ("max-waiters 10000001", "from 0 to 10000000"),
+    (
+        "quarantine 1",
+        "the argument quarantine must be yes or no, not '1'",
+    ),
 ];
 
 /// The reason, which must be one line.

@@ -18,6 +18,8 @@ mod keeping;
 mod leases;
 mod leftovers;
 mod log_file;
+mod quarantine;
+mod quarantine_kills;
 mod rdb;
 mod restarts;
 mod resurrection;

@@ -8,6 +8,7 @@
 //! | promise | where |
 //! |---|---|
 //! | one-holder    | `acquire`, `handles`, `histories`, `small_worlds`, `lines`, `small_lines` |
+//! |               | `quarantine` |
 //! | tokens-rise   | `tokens`, `handles`, `restarts`, `histories`, `small_worlds` |
 //! | never-early   | `acquire`, `extend`, `sweep`, `replicas`, `histories`, `small_worlds` |
 //! | in-line       | `waiting`, `lines`, `small_lines`, `together`, `small_readers` |
@@ -58,6 +59,7 @@ mod sweep;
 mod bytes;
 mod clocks;
 mod deadlines;
+mod quarantine;
 mod record;
 mod slots;
 mod table;

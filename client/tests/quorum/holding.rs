@@ -81,7 +81,8 @@ async fn it_is_kept_alive_for_longer_than_its_lease() {
 async fn a_server_that_lost_the_record_gets_it_again() {
     let nodes = Nodes::start(3);
     let guard = nodes.lock().try_acquire().await.expect("it is free");
-    let token = Some(guard.token().get_signed());
+    let number = guard.token().get_signed();
+    let token = Some(number);
     let holding = eventually("a server holds it", || {
         nodes.tokens().iter().position(|&held| held == token)
     });
@@ -90,7 +91,7 @@ async fn a_server_that_lost_the_record_gets_it_again() {
         (nodes.tokens()[holding] >= token).then_some(())
     });
     assert!(!guard.is_lost());
-    assert_eq!(guard.token().get_signed(), held);
+    assert_eq!(guard.token().get_signed(), number);
 }
 
 #[tokio::test(flavor = "multi_thread")]
