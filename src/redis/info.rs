@@ -4,7 +4,7 @@
 //! nothing, as the crash may have been in the middle of a step.
 
 use super::api::{server, Context, OK};
-use super::{entry, state};
+use super::{clock, entry, state};
 use crate::lock::Locks;
 use redis_module::raw;
 use std::ffi::{c_int, CStr};
@@ -40,7 +40,7 @@ unsafe extern "C" fn info(ctx: *mut raw::RedisModuleInfoCtx, for_crash_report: c
 
 /// The names, which the server puts `redislock_` in front of, and their order are a
 /// promise.
-fn fields(locks: &Locks) -> [(&'static CStr, u64); 24] {
+fn fields(locks: &Locks) -> [(&'static CStr, u64); 25] {
     let (counts, waits) = (locks.journal().counts(), locks.journal().waits());
     let term_start = locks.tokens().term_start();
     [
@@ -71,5 +71,9 @@ fn fields(locks: &Locks) -> [(&'static CStr, u64); 24] {
             term_start.map_or(0, |start| start.as_unix_ms()),
         ),
         (c"longest_lease_ms", locks.tokens().ttl_most_ms()),
+        (
+            c"quarantine_left_ms",
+            locks.quarantine_left_ms(clock::boot()),
+        ),
     ]
 }

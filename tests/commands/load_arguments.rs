@@ -57,7 +57,10 @@ fn arguments_of_loadmodule_are_what_the_settings_are() {
     assert_eq!(settings(&mut client), ["60000", "0"]);
     client.acquired("lock", "me", 60_000);
     let error = client.error_of("LOCK.ACQUIRE lock me 60001");
-    assert_eq!(error, "ERR ttl-ms must be from 1 to 60000");
+    assert_eq!(
+        error,
+        "ERR ttl-ms must be from 1 to 60000 (redislock.max-ttl-ms)"
+    );
     let error = client.error_of("LOCK.ACQUIRE lock you 1000 BLOCK 1000");
     assert!(error.starts_with("QUEUEFULL"), "{error}");
 }

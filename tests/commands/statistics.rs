@@ -4,7 +4,7 @@ use crate::hourglass::until_free;
 use crate::support::{eventually, replica_of, Client, Server, Waiter};
 use std::collections::BTreeMap;
 
-const FIELDS: [&str; 24] = [
+const FIELDS: [&str; 25] = [
     "locks",
     "waiters",
     "longest_line",
@@ -29,6 +29,7 @@ const FIELDS: [&str; 24] = [
     "ceiling",
     "term_start_unix_ms",
     "longest_lease_ms",
+    "quarantine_left_ms",
 ];
 
 fn pairs(client: &mut Client, section: &str) -> Vec<(String, u64)> {
@@ -139,6 +140,15 @@ fn counters_begin_at_zero_and_the_counter_of_tokens_does_not() {
     let now = info(&mut server.client());
     assert_eq!((now["locks"], now["grants_at_once"]), (1, 0));
     assert!(now["last_token"] >= token as u64);
+}
+
+#[test]
+fn what_is_left_of_a_quarantine_is_shown() {
+    let server = Server::with(&["redislock.quarantine yes", "redislock.max-ttl-ms 50000"]);
+    let left = info(&mut server.client())["quarantine_left_ms"];
+    assert!((1..=50_000).contains(&left), "{left} ms");
+    let without = Server::start();
+    assert_eq!(info(&mut without.client())["quarantine_left_ms"], 0);
 }
 
 /// A number of everything that is asked for, and none that would need a scan: with
