@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers test-clients
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers test-clients install uninstall deb dist
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -49,6 +49,50 @@ run: build ## Start a server with the module, on PORT (default 6379)
 	echo
 	cd "$(DATA)"
 	exec "$$REDIS_SERVER" redis.conf --port $(PORT)
+
+# As elsewhere: PREFIX says where it belongs, DESTDIR in front of it where it is put.
+PREFIX ?= /usr/local
+MODULES := $(PREFIX)/lib/redis/modules
+SHARE := $(PREFIX)/share/redis-lock
+DROPINS := $(foreach unit,redis-server valkey-server,$(PREFIX)/lib/systemd/system/$(unit).service.d)
+
+install: ## Install the module in PREFIX (/usr/local), after `make build`
+	@if [ ! -e $(MODULE) ]; then
+	  echo "There is no $(MODULE) yet. First, as yourself:  make build" >&2
+	  exit 1
+	fi
+	# A new file under the old name: a server that has mapped the old one keeps it.
+	install -D -m 755 $(MODULE) "$(DESTDIR)$(MODULES)/libredis_lock.so.new"
+	mv "$(DESTDIR)$(MODULES)/libredis_lock.so.new" "$(DESTDIR)$(MODULES)/libredis_lock.so"
+	install -d "$(DESTDIR)$(SHARE)"
+	packaging/lines "$(MODULES)" > "$(DESTDIR)$(SHARE)/redis-lock.conf"
+	for folder in $(DROPINS); do
+	  install -d "$(DESTDIR)$$folder"
+	  sed 's|@MODULES@|$(MODULES)|' packaging/redis-lock.service.conf \
+	    > "$(DESTDIR)$$folder/redis-lock.conf"
+	done
+	echo "Installed. Add this line to redis.conf, then restart the server (replicas first):"
+	echo
+	echo "    loadmodule $(MODULES)/libredis_lock.so"
+	echo
+	echo "Settings: $(SHARE)/redis-lock.conf. More: docs/INSTALL.md"
+
+uninstall: ## Remove what `make install` has put there
+	@rm -f "$(DESTDIR)$(MODULES)/libredis_lock.so" "$(DESTDIR)$(SHARE)/redis-lock.conf" \
+	  $(foreach folder,$(DROPINS),"$(DESTDIR)$(folder)/redis-lock.conf")
+	rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(SHARE)" $(foreach folder,$(DROPINS),"$(DESTDIR)$(folder)") 2>/dev/null || true
+	echo "Removed. A redis.conf with the line \`loadmodule $(MODULES)/libredis_lock.so\` does not start any more."
+
+deb: build ## Build target/debian/redis-lock_*.deb (fetches cargo-deb into target/tools)
+	@.ci/deb
+
+dist: deb ## The module, the package and their checksums, in target/dist
+	@rm -rf target/dist
+	mkdir target/dist
+	cp $(MODULE) target/debian/redis-lock_*.deb target/dist
+	cd target/dist
+	sha256sum * > SHA256SUMS
+	cat SHA256SUMS
 
 cli: ## Talk to the server that `make run` started
 	@redis-cli -p $(PORT)
@@ -138,7 +182,7 @@ bench-peers: build peers ## Acquire and release beside etcd and ZooKeeper, AOF e
 	@cargo build --release --locked --manifest-path benches/peers/Cargo.toml
 	target/release/redis-lock-peers $(MODULE) --server "$$REDIS_SERVER" $(ARGS)
 
-verify: fmt-check lint test doc test-the-tests ## What CI runs; writes nothing but target/
+verify: fmt-check lint test doc test-the-tests ## What CI runs, but for the clients; writes nothing but target/
 
 fmt-check: ## Check the format
 	@cargo fmt --all --check

@@ -1,5 +1,5 @@
-//! The README is typed as it stands: its dialogues with redis-cli, and the
-//! commands that start the project.
+//! The README and the pages it leads to are typed as they stand: their dialogues with
+//! redis-cli, and the commands that start the project, build and install it.
 
 #[allow(
     dead_code,
@@ -9,7 +9,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bare;
 mod dialogue;
 mod first_run;
+mod install;
+mod mixed;
 mod moving;
 mod results;
