@@ -121,3 +121,53 @@ fn redis_conf_is_sound() {
         assert!(conf.contains(setting), "{setting}");
     }
 }
+
+/// The commands of the pages for a shell; INSTALL.md has a test of its own.
+#[test]
+fn every_block_for_a_shell_is_run() {
+    let readme = include_str!("../../README.md");
+    let moving = include_str!("../../docs/MOVING.md");
+    let examples = include_str!("../../examples/README.md");
+    let blocks = |page: &'static str| {
+        let blocks = page.split("```sh\n").skip(1);
+        blocks.filter_map(|rest| rest.split("```").next())
+    };
+    // Above.
+    assert!(blocks(readme).eq(["make run\n"]));
+    assert_eq!(blocks(moving).count(), 0);
+    // CI runs the first and with it the second.
+    let typed: Vec<&str> = blocks(examples).flat_map(str::lines).collect();
+    let typed: Vec<&str> = typed
+        .iter()
+        .filter_map(|line| line.split("  ").next())
+        .collect();
+    let known = [
+        "make test-clients",
+        "make test-clients CLIENT=go",
+        "make run",
+    ];
+    assert_eq!(typed, known);
+}
+
+/// Every `make target` that a page names can be made.
+#[test]
+fn the_targets_that_the_pages_name_are_there() {
+    let makefile = include_str!("../../Makefile");
+    let pages = [
+        include_str!("../../README.md"),
+        include_str!("../../docs/INSTALL.md"),
+        include_str!("../../docs/MOVING.md"),
+        include_str!("../../examples/README.md"),
+        include_str!("../../benches/RESULTS.md"),
+    ];
+    let mut named = 0;
+    for page in pages {
+        for rest in page.split("`make ").skip(1) {
+            let target = rest.split([' ', '`', '\n']).next().unwrap_or_default();
+            let rule = format!("\n{target}:");
+            assert!(makefile.contains(&rule), "make {target}");
+            named += 1;
+        }
+    }
+    assert!(named > 10, "the pages name targets");
+}
