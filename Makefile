@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers test-clients install uninstall deb dist
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers test-clients install uninstall deb dist test-dashboard
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -54,6 +54,7 @@ run: build ## Start a server with the module, on PORT (default 6379)
 PREFIX ?= /usr/local
 MODULES := $(PREFIX)/lib/redis/modules
 SHARE := $(PREFIX)/share/redis-lock
+MONITORING := $(wildcard packaging/monitoring/*)
 DROPINS := $(foreach unit,redis-server valkey-server,$(PREFIX)/lib/systemd/system/$(unit).service.d)
 
 install: ## Install the module in PREFIX (/usr/local), after `make build`
@@ -64,7 +65,8 @@ install: ## Install the module in PREFIX (/usr/local), after `make build`
 	# A new file under the old name: a server that has mapped the old one keeps it.
 	install -D -m 755 $(MODULE) "$(DESTDIR)$(MODULES)/libredis_lock.so.new"
 	mv "$(DESTDIR)$(MODULES)/libredis_lock.so.new" "$(DESTDIR)$(MODULES)/libredis_lock.so"
-	install -d "$(DESTDIR)$(SHARE)"
+	install -d "$(DESTDIR)$(SHARE)/monitoring"
+	install -m 644 $(MONITORING) "$(DESTDIR)$(SHARE)/monitoring"
 	packaging/lines "$(MODULES)" > "$(DESTDIR)$(SHARE)/redis-lock.conf"
 	for folder in $(DROPINS); do
 	  install -d "$(DESTDIR)$$folder"
@@ -79,8 +81,11 @@ install: ## Install the module in PREFIX (/usr/local), after `make build`
 
 uninstall: ## Remove what `make install` has put there
 	@rm -f "$(DESTDIR)$(MODULES)/libredis_lock.so" "$(DESTDIR)$(SHARE)/redis-lock.conf" \
-	  $(foreach folder,$(DROPINS),"$(DESTDIR)$(folder)/redis-lock.conf")
-	rmdir --ignore-fail-on-non-empty "$(DESTDIR)$(SHARE)" $(foreach folder,$(DROPINS),"$(DESTDIR)$(folder)") 2>/dev/null || true
+	  $(foreach folder,$(DROPINS),"$(DESTDIR)$(folder)/redis-lock.conf") \
+	  $(foreach file,$(MONITORING),"$(DESTDIR)$(SHARE)/monitoring/$(notdir $(file))")
+	for folder in $(SHARE)/monitoring $(SHARE) $(DROPINS); do
+	  [ ! -d "$(DESTDIR)$$folder" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$folder"
+	done
 	echo "Removed. A redis.conf with the line \`loadmodule $(MODULES)/libredis_lock.so\` does not start any more."
 
 deb: build ## Build target/debian/redis-lock_*.deb (fetches cargo-deb into target/tools)
@@ -106,6 +111,10 @@ test: setup ## Run everything that proves the project
 
 test-clients: build ## Run the examples of all clients whose toolchains are there (CLIENT=go)
 	@.ci/clients $(MODULE) $(CLIENT)
+
+test-dashboard: setup ## Scrape the dashboard and the alerts for real (fetches Prometheus; Debian)
+	@.ci/monitoring
+	cargo test --locked --test monitoring
 
 test-the-tests: setup ## Put known bugs in, one by one: a test must catch each (some minutes; BUG=name)
 	@tests/seeded_bugs/run $(BUG)

@@ -156,6 +156,7 @@ fn the_targets_that_the_pages_name_are_there() {
     let pages = [
         include_str!("../../README.md"),
         include_str!("../../docs/INSTALL.md"),
+        include_str!("../../docs/MONITORING.md"),
         include_str!("../../docs/MOVING.md"),
         include_str!("../../examples/README.md"),
         include_str!("../../benches/RESULTS.md"),
