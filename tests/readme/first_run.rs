@@ -106,6 +106,24 @@ fn a_server_that_is_not_there_or_too_old_is_a_clear_error() {
     );
 }
 
+#[test]
+fn a_rust_that_is_too_old_is_a_clear_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let old = directory.path().join("cargo");
+    let script = "#!/bin/sh\necho 'cargo 1.63.0 (fd9c4297c 2022-07-01)'\n";
+    std::fs::write(&old, script).expect("a file");
+    let made = Command::new("chmod").arg("+x").arg(&old).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", directory.path().display());
+    let refused = output(make(&["setup"]).env("PATH", path));
+    assert!(!refused.status.success());
+    let said = String::from_utf8_lossy(&refused.stderr);
+    let needed = env!("CARGO_PKG_RUST_VERSION");
+    let line = format!("Rust 1.63 is too old; redis-lock needs {needed} or newer");
+    assert!(said.contains(&line), "{said}");
+}
+
 /// The file at the top loads as it stands, from the project's folder.
 #[test]
 fn redis_conf_is_sound() {

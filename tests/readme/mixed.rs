@@ -2,7 +2,10 @@
 //! does with the other's stream and files, in the server's own words.
 
 use super::bare::{loadmodule, Bare};
+use super::support::server::{binary, free_port, module};
 use super::support::{eventually, Client, Version};
+use std::io::Write;
+use std::process::Command;
 
 const PAGE: &str = include_str!("../../docs/INSTALL.md");
 const NO_SNAPSHOTS: &str = "save \"\"\nenable-module-command yes\n";
@@ -214,4 +217,31 @@ fn a_log_that_is_turned_on_in_the_file_begins_empty() {
     server.write(&format!("{NO_SNAPSHOTS}appendonly yes\n{}\n", loadmodule()));
     assert_eq!(server.runs().number("DBSIZE"), 0);
     assert_on_the_page("it starts *empty*, beside its snapshot");
+}
+
+/// Why there is a drop-in: what Debian's unit does to the module's folder is done to it
+/// here, in a mount namespace of its own.
+#[test]
+fn a_module_in_a_folder_from_which_no_code_may_be_mapped_does_not_load() {
+    const IN_ANOTHER_VIEW: &str = "mount --bind \"$1\" \"$1\"
+        mount -o remount,bind,noexec \"$1\" || exit
+        timeout 20 \"$2\" --bind 127.0.0.1 --port \"$3\" --save '' --dir \"$1\" \
+          --loadmodule \"$1/module.so\"";
+    let folder = tempfile::tempdir().expect("a directory");
+    std::fs::copy(module(), folder.path().join("module.so")).expect("a copy");
+    let tried = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", IN_ANOTHER_VIEW])
+        .arg("sh")
+        .arg(folder.path())
+        .args([binary(), free_port().to_string()])
+        .output();
+    // A server that was started says something.
+    let Some(tried) = tried.ok().filter(|tried| !tried.stdout.is_empty()) else {
+        let _ = writeln!(std::io::stderr(), "skipped: there are no mount namespaces");
+        return;
+    };
+    let said = String::from_utf8_lossy(&tried.stdout);
+    let words = "failed to map segment from shared object";
+    assert!(said.contains(words), "{said}");
+    assert_on_the_page(words);
 }
