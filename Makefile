@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate bench-scale peers bench-peers test-clients install uninstall deb dist test-dashboard
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate model-quorum bench-scale peers bench-peers test-clients install uninstall deb dist test-dashboard
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -131,6 +131,11 @@ export SEED SEEDS STEPS FROM
 
 simulate: setup ## Simulate whole deployments: SEEDS=10000 STEPS=1000, or one: SEED=7
 	@cargo test -q --release --locked --test simulation -- --nocapture
+
+# How many steps where it cannot be all of them, and another size of the world.
+model-quorum: export MODEL_STEPS := $(or $(STEPS),20000000)
+model-quorum: setup ## Walk through the protocol of a quorum: STEPS=20000000 where that is not all (20 min)
+	@cargo test -q --release --locked -p redis-lock-client --test model -- --nocapture --test-threads=1
 
 # The tests that start a server, and which of them `make test-matrix` runs.
 TESTS ?= commands corruption together guard waiting leases durability replication cluster race

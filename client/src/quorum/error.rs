@@ -1,7 +1,7 @@
 //! Why a majority does not hold a lock, and which server said what.
 
 use super::protocol::Failure;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::token::Token;
 use std::fmt;
 
@@ -56,9 +56,30 @@ impl NoQuorum {
         &self.said
     }
 
+    /// Whether a later attempt may succeed: not where a majority will always say what it said.
+    pub(crate) fn may_pass(&self) -> bool {
+        let said = self.said.iter();
+        let never = said.filter(|(_, said)| matches!(said, Said::Failed(error) if is_final(error)));
+        let majority = self.said.len() / 2 + 1;
+        self.why != Why::OutOfRange && never.count() + majority <= self.said.len()
+    }
+
     /// Whether others hold the lock, and nothing else is wrong.
     pub fn is_not_acquired(&self) -> bool {
         self.why == Why::Refused
+    }
+}
+
+/// Whether a server will say so every time: a password, a right, a module or a word that is
+/// not there.
+fn is_final(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::ModuleNotLoaded(_) => true,
+        ErrorKind::Refused(error) => {
+            let finally = ["ERR", "NOAUTH", "NOPERM", "WRONGPASS"];
+            error.code().is_none_or(|code| finally.contains(&code))
+        }
+        _ => false,
     }
 }
 

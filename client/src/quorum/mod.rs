@@ -124,8 +124,8 @@ impl QuorumLock {
         runner::begin(nodes.collect(), &self.key, self.ttl, timeout).await
     }
 
-    /// Asks until a majority grants the lock, or the wait is over: then with the reason of
-    /// the last attempt. Between attempts there is a random pause, which grows.
+    /// Asks until a majority grants the lock, the wait is over, or a majority will always
+    /// refuse (no module, a wrong password): then with the reason of the last attempt. Between attempts there is a random pause, which grows.
     ///
     /// There is no line over several servers: whoever asks at the right moment is first.
     /// Dropping the future ends the attempt, and gives back what it was granted.
@@ -135,7 +135,7 @@ impl QuorumLock {
         loop {
             let refused = match self.try_acquire().await {
                 Ok(guard) => return Ok(guard),
-                Err(refused) if refused.why() == Why::OutOfRange => return Err(refused),
+                Err(refused) if !refused.may_pass() => return Err(refused),
                 Err(refused) => refused,
             };
             let pause = longest.mul_f64(fastrand::f64());

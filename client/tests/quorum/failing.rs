@@ -122,3 +122,14 @@ async fn a_key_of_another_type_is_said_by_whom() {
     let guard = alone.lock().try_acquire().await.expect("a majority of one");
     guard.release().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_is_told_at_once_what_a_majority_will_always_say() {
+    let nodes = Nodes::start(3);
+    for client in &mut nodes.clients()[1..] {
+        client.say("ACL SETUSER default -lock.acquire");
+    }
+    let refused = nodes.lock().acquire().await.expect_err("no right");
+    assert_eq!(refused.why(), Why::Unreachable);
+    assert!(refused.to_string().contains("NOPERM"), "{refused}");
+}

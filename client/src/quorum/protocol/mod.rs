@@ -13,8 +13,8 @@
 //! - What is asked of one node goes out on one connection, in the order of the commands,
 //!   once. A RELEASE that overtakes the ACQUIRE before it leaves a hold behind that nobody
 //!   knows of, until its lease ends: nobody is told of a wrong token, but others wait.
-//! - `now` is read from a clock that never goes back and counts through suspend, *before*
-//!   the commands of that step are sent, and the answers are read after it.
+//! - `now` is read from a clock that never goes back and counts through suspend: after what
+//!   is told, and before anything is sent that the step commands.
 //! - An answer is reported with the number of what it answers.
 //! - [`Attempt::timer`] is kept: at that instant, or as soon as possible after it, comes
 //!   [`Event::Timer`].
