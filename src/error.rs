@@ -168,31 +168,10 @@ impl Error {
             _ => "ERR internal error in redislock, see the server log",
         }
     }
-}
 
-impl fmt::Display for Error {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// What is about ranges and states.
+    fn fmt_with_numbers(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Arity(command) => {
-                write!(out, "ERR wrong number of arguments for '{command}' command")
-            }
-            Self::NotAnOption { argument, usage } => write!(
-                out,
-                "ERR syntax error: argument {argument} is not part of {usage}"
-            ),
-            Self::OptionTwice(option) => write!(out, "ERR syntax error: {option} twice"),
-            Self::OptionsTogether(one, other) => write!(
-                out,
-                "ERR syntax error: {one} and {other} do not go together"
-            ),
-            Self::NumberMissing(number) => {
-                write!(out, "ERR syntax error: {}", number.expected())
-            }
-            Self::NotAnInteger(number) => write!(
-                out,
-                "ERR value is not an integer or out of range: {}",
-                number.expected()
-            ),
             Self::TtlOutOfRange(most) => {
                 let most = most.as_ms();
                 write!(
@@ -245,6 +224,34 @@ impl fmt::Display for Error {
                 most.get()
             ),
             _ => out.write_str(self.fixed_text()),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arity(command) => {
+                write!(out, "ERR wrong number of arguments for '{command}' command")
+            }
+            Self::NotAnOption { argument, usage } => write!(
+                out,
+                "ERR syntax error: argument {argument} is not part of {usage}"
+            ),
+            Self::OptionTwice(option) => write!(out, "ERR syntax error: {option} twice"),
+            Self::OptionsTogether(one, other) => write!(
+                out,
+                "ERR syntax error: {one} and {other} do not go together"
+            ),
+            Self::NumberMissing(number) => {
+                write!(out, "ERR syntax error: {}", number.expected())
+            }
+            Self::NotAnInteger(number) => write!(
+                out,
+                "ERR value is not an integer or out of range: {}",
+                number.expected()
+            ),
+            _ => self.fmt_with_numbers(out),
         }
     }
 }
