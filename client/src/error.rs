@@ -80,6 +80,12 @@ impl Error {
         matches!(self.kind, ErrorKind::Lost(_) | ErrorKind::Stale(_))
     }
 
+    /// Whether the server grants nothing yet, because it may have forgotten holds
+    /// (`redislock.quarantine`). Whoever waits in line there is granted at the end.
+    pub fn is_quarantine(&self) -> bool {
+        matches!(&self.kind, ErrorKind::Refused(error) if error.code() == Some("QUARANTINE"))
+    }
+
     /// Whether it is not known if the server did what it was asked to do.
     pub fn is_unanswered(&self) -> bool {
         matches!(self.kind, ErrorKind::Connection(_) | ErrorKind::TimedOut(_))

@@ -181,8 +181,11 @@ impl Attempt {
 
     /// A try, and if it is in vain, a place in line.
     async fn waited(&self, end: Option<BootTime>) -> Result<Granted, Error> {
-        if let Some(granted) = self.asked_once().await? {
-            return Ok(Some(granted));
+        match self.asked_once().await {
+            Ok(Some(granted)) => return Ok(Some(granted)),
+            Ok(None) => {}
+            Err(error) if error.is_quarantine() => {}
+            Err(error) => return Err(error),
         }
         loop {
             let left = end.map(BootTime::left);

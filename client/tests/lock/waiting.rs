@@ -217,3 +217,14 @@ async fn readers_hold_it_together_and_a_pool_has_its_limit() {
         .await
         .is_err_and(|error| error.is_not_acquired()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_a_server_in_quarantine_is_granted_at_its_end() {
+    let settings = ["redislock.quarantine yes", "redislock.max-ttl-ms 3000"];
+    let server = Server::with(&settings);
+    let refused = seat(server.port()).try_acquire().await;
+    let refused = refused.expect_err("it grants nothing yet");
+    assert!(refused.is_quarantine(), "{refused}");
+    let guard = seat(server.port()).acquire().await.expect("at its end");
+    assert!(!guard.is_lost());
+}
