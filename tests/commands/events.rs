@@ -239,3 +239,20 @@ fn a_wait_is_no_slow_command_and_the_latency_monitor_does_not_see_it() {
     assert_eq!(client.number("SLOWLOG LEN"), 0);
     assert_eq!(client.texts("LATENCY LATEST"), Vec::<String>::new());
 }
+
+#[test]
+fn work_between_commands_that_takes_long_is_in_the_latency_monitor_if_that_is_on() {
+    let server = Server::start();
+    let mut client = server.client();
+    // A crowd whose leases end together: there is no more work in one turn than this.
+    let crowd = "for i = 1, 30000 do
+        redis.call('LOCK.ACQUIRE', KEYS[1], 'reader' .. i, ARGV[1], 'SHARED') end";
+    for (threshold, is_there) in [("0", false), ("1", true)] {
+        client.say(&format!("CONFIG SET latency-monitor-threshold {threshold}"));
+        client.say("LATENCY RESET");
+        client.call(&["EVAL", crowd, "1", "k", "1500"]);
+        until_gone(&mut client, "k");
+        let latest = format!("{:?}", client.say("LATENCY LATEST"));
+        assert_eq!(latest.contains("redislock-turn"), is_there, "{latest}");
+    }
+}
