@@ -10,6 +10,7 @@ mod support;
 
 mod failing;
 mod holding;
+mod rules;
 
 use redis_lock_client::quorum::guard::QuorumGuard;
 use redis_lock_client::{Quorum, QuorumLock};
