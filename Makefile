@@ -134,7 +134,7 @@ simulate: setup ## Simulate whole deployments: SEEDS=10000 STEPS=1000, or one: S
 
 # How many steps where it cannot be all of them, and another size of the world.
 model-quorum: export MODEL_STEPS := $(or $(STEPS),20000000)
-model-quorum: setup ## Walk through the protocol of a quorum: STEPS=20000000 where that is not all (20 min)
+model-quorum: setup ## Walk through the protocol of a quorum: STEPS=20000000 where that is not all
 	@cargo test -q --release --locked -p redis-lock-client --test model -- --nocapture --test-threads=1
 
 # The tests that start a server, and which of them `make test-matrix` runs.
