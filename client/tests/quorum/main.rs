@@ -8,6 +8,7 @@
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 
+mod documented;
 mod failing;
 mod holding;
 mod rules;
