@@ -15,7 +15,7 @@ export CARGO_TARGET_DIR := $(CURDIR)/target
 # Where the server of `make run` keeps its files.
 DATA ?= target/run
 
-.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate model-quorum bench-scale peers bench-peers test-clients install uninstall deb dist test-dashboard
+.PHONY: help setup build run cli demo test test-faults faults-record test-matrix servers bench bench-throughput bench-contention bench-instructions verify fmt-check lint doc fix clean test-the-tests fuzz test-corruption test-valgrind test-valgrind-short simulate model-quorum bench-scale peers bench-peers bench-quorum test-clients install uninstall deb dist test-dashboard
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /|/' | column -t -s '|'
@@ -167,7 +167,7 @@ test-valgrind-short: ## A part of it, in minutes
 	@$(MAKE) --no-print-directory test-valgrind TESTS="$(SHORT)"
 
 bench: ## Everything beside what people use instead, into benches/RESULTS.md (an hour)
-	@for part in throughput peers scale contention instructions; do
+	@for part in throughput peers quorum scale contention instructions; do
 	  $(MAKE) --no-print-directory bench-$$part
 	done
 	.ci/results
@@ -195,6 +195,16 @@ peers: ## Fetch etcd and ZooKeeper into target/peers (Debian)
 bench-peers: build peers ## Acquire and release beside etcd and ZooKeeper, AOF everysec and always (5 min)
 	@cargo build --release --locked --manifest-path benches/peers/Cargo.toml
 	target/release/redis-lock-peers $(MODULE) --server "$$REDIS_SERVER" $(ARGS)
+
+bench-quorum: build ## One lock over several servers, beside rslock and redsync (5 min; ARGS="--rounds 1")
+	@if command -v go >/dev/null; then
+	  (cd benches/quorum/redsync && go build -o "$(CURDIR)/target/redsync-bench" .)
+	else
+	  echo "Go is missing: redsync is left out."
+	  rm -f target/redsync-bench
+	fi
+	cargo build --release --locked --manifest-path benches/quorum/Cargo.toml
+	target/release/redis-lock-quorum --module $(MODULE) --server "$$REDIS_SERVER" $(ARGS)
 
 verify: fmt-check lint test doc test-the-tests ## What CI runs, but for the clients; writes nothing but target/
 
