@@ -173,6 +173,11 @@ impl Campaign {
         count.queued += u64::from(busy.asking > 0);
     }
 
+    /// Notes what was seen so many times, besides faults.
+    pub fn saw(&mut self, kind: &'static str, times: usize) {
+        self.faults.entry(kind).or_default().all += times as u64;
+    }
+
     /// Notes that something is not as it must be; no more trials follow.
     pub fn object(&mut self, what: impl Display) {
         let what = format!("trial {}: {what}", self.trials);

@@ -7,17 +7,14 @@
 //! that is a limit which the README states, and no campaign.
 
 use crate::campaign::{Campaign, Control};
+use crate::clock::Clock;
 use crate::judge::Promise;
 use crate::power::Durable;
 use crate::route::One;
-use crate::support::{eventually, pass, Client, Server};
+use crate::support::{eventually, pass, Server};
 use crate::workers::{Habits, Workers};
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Short leases, so that many run out or are extended around a step.
 const HABITS: Habits = Habits {
@@ -31,90 +28,17 @@ const HABITS: Habits = Habits {
 /// By how many seconds the clock may be wrong.
 const WRONG_BY: [i64; 7] = [-3_600, -60, -1, 0, 1, 60, 3_600];
 
-/// A clock for a server, and how wrong it is.
-struct Clock {
-    directory: tempfile::TempDir,
-    file: File,
-    wrong_by_s: i64,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory for temporary files");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/stepped_clock.c");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O2", "-o"])
-            .arg(directory.path().join("stepped_clock.so"))
-            .arg(source)
-            .status();
-        assert!(built.expect("a C compiler").success());
-        let file = File::create(directory.path().join("steps")).expect("our own");
-        let mut clock = Self {
-            directory,
-            file,
-            wrong_by_s: 0,
-        };
-        clock.is_wrong_by(0);
-        clock
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// A server that lives by this clock.
-    fn server(&self, settings: &[&str]) -> Server {
-        let library = self.path("stepped_clock.so").display().to_string();
-        let steps = self.path("steps").display().to_string();
-        let environment = [
-            ("LD_PRELOAD", library.as_str()),
-            ("CLOCK_STEPS", steps.as_str()),
-        ];
-        Server::within(settings, &environment)
-    }
-
-    fn is_wrong_by(&mut self, seconds: i64) {
-        let written = self.file.write_all_at(&seconds.to_ne_bytes(), 0);
-        written.expect("our own");
-        self.wrong_by_s = seconds;
-    }
-
-    /// Sets it to another time: what that step is called.
-    fn steps(&mut self, dice: &mut fastrand::Rng) -> &'static str {
-        let others = WRONG_BY.iter().filter(|&&it| it != self.wrong_by_s);
-        let others: Vec<i64> = others.copied().collect();
-        let next = others[dice.usize(0..others.len())];
-        let is_back = next < self.wrong_by_s;
-        self.is_wrong_by(next);
-        if is_back {
-            "clock stepped back"
-        } else {
-            "clock stepped forth"
-        }
-    }
-
-    /// That the server sees it: else all of this proves nothing. (It may tell the time
-    /// that it read before it went to sleep.)
-    fn is_seen_by(&self, client: &mut Client) {
-        eventually("the server's clock is stepped", || {
-            let wrong_by = self.told_by(client) - self.truth();
-            ((wrong_by - self.wrong_by_s).abs() <= 1).then_some(())
-        });
-    }
-
-    /// The server's time, in seconds.
-    fn told_by(&self, client: &mut Client) -> i64 {
-        let parts = client.texts("TIME");
-        parts[0].parse().expect("a number")
-    }
-
-    /// The true time, in seconds: that of a file which was written just now.
-    fn truth(&self) -> i64 {
-        let touched = self.path("now");
-        fs::write(&touched, "").expect("our own");
-        let written = touched.metadata().and_then(|it| it.modified());
-        let since = written.expect("a time").duration_since(UNIX_EPOCH);
-        since.expect("after 1970").as_secs() as i64
+/// Sets it to another time: what that step is called.
+fn set_anew(clock: &mut Clock, dice: &mut fastrand::Rng) -> &'static str {
+    let others = WRONG_BY.iter().filter(|&&it| it != clock.wrong_by_s());
+    let others: Vec<i64> = others.copied().collect();
+    let next = others[dice.usize(0..others.len())];
+    let is_back = next < clock.wrong_by_s();
+    clock.is_wrong_by(next);
+    if is_back {
+        "clock stepped back"
+    } else {
+        "clock stepped forth"
     }
 }
 
@@ -131,14 +55,14 @@ fn clock_steps(name: &'static str, restarts: Restarts) {
         pass(Duration::from_micros(campaign.dice().u64(0..200_000)));
         if restarts != Restarts::Never && campaign.dice().bool() {
             server.kill();
-            let step = clock.steps(campaign.dice());
+            let step = set_anew(&mut clock, campaign.dice());
             campaign.fault(restart_after(step), workers.busy());
             if restarts == Restarts::PowerCuts {
                 durable.power_cut(campaign.dice(), server.directory());
             } else if campaign.dice().u8(0..3) == 0 {
                 server.start_and_look_away();
                 pass(Duration::from_micros(campaign.dice().u64(0..30_000)));
-                clock.steps(campaign.dice());
+                set_anew(&mut clock, campaign.dice());
                 campaign.fault("clock stepped while it starts", workers.busy());
                 pass(Duration::from_micros(campaign.dice().u64(0..30_000)));
                 server.kill();
@@ -147,7 +71,7 @@ fn clock_steps(name: &'static str, restarts: Restarts) {
             route.leads_to(server.port());
             the_ceiling_reaches_the_disk(&workers, &mut durable, &server);
         } else {
-            let step = clock.steps(campaign.dice());
+            let step = set_anew(&mut clock, campaign.dice());
             campaign.fault(step, workers.busy());
         }
         clock.is_seen_by(&mut server.client());

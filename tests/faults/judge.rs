@@ -43,6 +43,19 @@ pub fn judge(grants: &[Grant], promise: Promise) -> Vec<String> {
     broken
 }
 
+/// How often two could count on a lock at once, where that is not promised.
+pub fn overlaps(grants: &[Grant]) -> usize {
+    let mut keys: BTreeMap<u32, Vec<&Grant>> = BTreeMap::new();
+    for grant in grants {
+        keys.entry(grant.key).or_default().push(grant);
+    }
+    let mut found = Vec::new();
+    for grants in keys.values_mut() {
+        apart(grants, &mut found);
+    }
+    found.len()
+}
+
 fn unique(grants: &[&Grant], broken: &mut Vec<String>) {
     let mut units: HashMap<i64, Unit> = HashMap::new();
     for grant in grants {
@@ -156,6 +169,7 @@ mod tests {
         // Also behind a short one.
         let grants = [grant(1, 5, 0, 99), grant(2, 6, 5, 7), grant(3, 7, 20, 25)];
         assert_eq!(names(&grants, Promise::OneHolder), ["apart", "apart"]);
+        assert_eq!(overlaps(&grants), 2);
     }
 
     #[test]

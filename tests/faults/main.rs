@@ -5,15 +5,18 @@
 //! | file | holds |
 //! |---|---|
 //! | `campaign.rs`  | trials, seeds, counting faults, what is written down at the end |
+//! | `clock.rs`     | a wall clock that is wrong |
 //! | `cluster.rs`   | several masters, and the way to the one that serves a slot |
 //! | `history.rs`   | what a client was told, and when |
 //! | `liveness.rs`  | what must be so when the faults are over |
 //! | `judge.rs`     | what must be true of a history |
+//! | `nodes.rs`     | independent servers for one lock, their clocks and the ways to them |
 //! | `power.rs`     | power cuts |
 //! | `process.rs`   | clients that are processes of their own |
 //! | `queuer.rs`    | clients that stand in line, and what they die of |
 //! | `resource.rs`  | what the locks protect: a counter with a fence, and one without |
 //! | `route.rs`     | where a client finds the server of a key |
+//! | `sites.rs`     | programs that take locks of several servers at once |
 //! | `sitters.rs`   | locks that are held and waited for while their slot moves |
 //! | `workers.rs`   | the clients |
 //! | `zombies.rs`   | masters that were replaced and do not know it |
@@ -39,6 +42,7 @@ mod slots;
 
 mod agree;
 mod campaign;
+mod clock;
 mod clocks;
 mod cluster;
 mod deaths;
@@ -53,6 +57,7 @@ mod kills;
 mod liveness;
 mod lonely;
 mod moves;
+mod nodes;
 mod partitions;
 mod pauses;
 mod power;
@@ -60,10 +65,12 @@ mod process;
 mod promotions;
 mod proxy;
 mod queuer;
+mod quorum;
 mod record;
 mod resource;
 mod route;
 mod sentinel;
+mod sites;
 mod sitters;
 mod split;
 mod upheavals;

@@ -61,8 +61,9 @@ impl Row {
     }
 
     fn faults(&self) -> String {
-        let fault = |(kind, [all, held, queued]): (&String, &[u64; 3])| {
-            format!("{kind}: {all} ({held} held, {queued} queued)")
+        let fault = |(kind, [all, held, queued]): (&String, &[u64; 3])| match held + queued {
+            0 => format!("{kind}: {all}"),
+            _ => format!("{kind}: {all} ({held} held, {queued} queued)"),
         };
         let faults: Vec<String> = self.faults.iter().map(fault).collect();
         faults.join("; ")
