@@ -137,17 +137,16 @@ impl Nodes {
                 node.clock.is_wrong_by(wrong_by);
                 campaign.fault("clock set", busy);
             }
-            6..=8 => {
-                let kind = campaign.dice().u8(0..6);
-                let name = node.ways.iter().map(|way| cut_off(way, kind)).last();
-                campaign.fault(name.unwrap_or_default().0, busy);
-                node.state = State::CutOff;
-            }
-            _ => {
-                let kind = campaign.dice().u8(0..6);
-                let way = campaign.dice().usize(0..node.ways.len());
-                let name = cut_off(&node.ways[way], kind);
-                campaign.fault(name.1, busy);
+            chance => {
+                let (all, one, happens) = CUTS[campaign.dice().usize(0..CUTS.len())];
+                if chance < 9 {
+                    node.ways.iter().for_each(happens);
+                    campaign.fault(all, busy);
+                } else {
+                    let site = campaign.dice().usize(0..node.ways.len());
+                    happens(&node.ways[site]);
+                    campaign.fault(one, busy);
+                }
                 node.state = State::CutOff;
             }
         }
@@ -225,47 +224,44 @@ fn drawn(dice: &mut fastrand::Rng, clocks: Clocks, files: Files) -> i64 {
     }
 }
 
-/// Between one site and one server; what that is called, for all sites and for one.
-fn cut_off(way: &Proxy, kind: u8) -> (&'static str, &'static str) {
-    match kind {
-        0 => {
-            way.set(Towards::Client, Way::Frozen);
-            (
-                "partition: replies held back",
-                "partition, one site: replies held back",
-            )
-        }
-        1 => {
-            way.set(Towards::Server, Way::Frozen);
-            (
-                "partition: requests held back",
-                "partition, one site: requests held back",
-            )
-        }
-        2 => {
+/// What it is called for all sites, and for one; what the proxy does.
+type Cut = (&'static str, &'static str, fn(&Proxy));
+
+/// What can happen between a site and a server.
+const CUTS: [Cut; 6] = [
+    (
+        "partition: replies held back",
+        "partition, one site: replies held back",
+        |way| way.set(Towards::Client, Way::Frozen),
+    ),
+    (
+        "partition: requests held back",
+        "partition, one site: requests held back",
+        |way| way.set(Towards::Server, Way::Frozen),
+    ),
+    (
+        "partition: silence",
+        "partition, one site: silence",
+        |way| {
             way.set_both(Way::Frozen);
-            ("partition: silence", "partition, one site: silence")
-        }
-        3 => {
-            way.cut();
-            (
-                "partition: connections refused",
-                "partition, one site: connections refused",
-            )
-        }
-        4 => {
-            way.leave_half_open();
-            ("partition: half open", "partition, one site: half open")
-        }
-        _ => {
-            way.set_both(Way::Slow(Duration::from_millis(30)));
-            (
-                "delay of 30 ms each way",
-                "delay of 30 ms each way, one site",
-            )
-        }
-    }
-}
+        },
+    ),
+    (
+        "partition: connections refused",
+        "partition, one site: connections refused",
+        Proxy::cut,
+    ),
+    (
+        "partition: half open",
+        "partition, one site: half open",
+        Proxy::leave_half_open,
+    ),
+    (
+        "delay of 30 ms each way",
+        "delay of 30 ms each way, one site",
+        |way| way.set_both(Way::Slow(Duration::from_millis(30))),
+    ),
+];
 
 /// Takes away all that it wrote.
 fn forget(server: &Server) {

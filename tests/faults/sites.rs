@@ -8,7 +8,7 @@ use crate::history::{Grant, Stamp, Unit};
 use crate::resource::Resource;
 use crate::support::{eventually, pass};
 use crate::workers::{name, Busy};
-use redis_lock_client::clock::BootTime;
+use redis_lock_client::clock::{sleep_until, BootTime};
 use redis_lock_client::quorum::error::NoQuorum;
 use redis_lock_client::quorum::guard::QuorumGuard;
 use redis_lock_client::{LossReason, Quorum, QuorumLock};
@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
 
 /// Locks that they quarrel over.
 pub const KEYS: u32 = 12;
@@ -110,7 +109,7 @@ impl Program {
                     }
                 }
                 // What was dropped is given back in the background.
-                sleep(TTL_MOST / 2).await;
+                lets_pass(TTL_MOST / 2).await;
             });
         });
         Self {
@@ -274,7 +273,7 @@ impl Client {
             if shared.rests.load(Ordering::SeqCst) {
                 let _rests = OneOf::among(&shared.resting);
                 while shared.rests.load(Ordering::SeqCst) {
-                    sleep(Duration::from_millis(5)).await;
+                    lets_pass(Duration::from_millis(5)).await;
                 }
             }
             let key = self.dice.u32(0..KEYS);
@@ -297,7 +296,7 @@ impl Client {
                     };
                     self.uses(&what, guard, ttl).await;
                 }
-                Err(_) => sleep(Duration::from_millis(self.dice.u64(0..10))).await,
+                Err(_) => lets_pass(Duration::from_millis(self.dice.u64(0..10))).await,
             }
         }
     }
@@ -340,10 +339,10 @@ impl Client {
             1..20 => {
                 let end = Stamp::now().plus(ttl.mul_f64(2.0 * self.dice.f64()));
                 while Stamp::now() < end && self.looks(what, &guard) {
-                    sleep(LOOKS).await;
+                    lets_pass(LOOKS).await;
                 }
             }
-            20..200 => sleep(Duration::from_micros(self.dice.u64(0..3_000))).await,
+            20..200 => lets_pass(Duration::from_micros(self.dice.u64(0..3_000))).await,
             _ => {}
         }
         if self.looks(what, &guard) {
@@ -383,6 +382,11 @@ impl Client {
             _ => drop(guard),
         }
     }
+}
+
+/// As [`pass`], for one client: the others go on meanwhile.
+async fn lets_pass(time: Duration) {
+    sleep_until(BootTime::now() + time).await;
 }
 
 /// Until when it is valid, on the clock of the journal, or a little before.
