@@ -82,6 +82,7 @@ impl Nodes {
                 Files::Nothing => &[],
             };
             let server = clock.server(&[settings, log].concat());
+            clock.is_seen_by(&mut server.client());
             let ways = (0..sites).map(|_| Proxy::to(server.port()));
             Node {
                 ways: ways.collect(),

@@ -16,7 +16,8 @@
 //! granted a token which is not larger. Quarantine does not help against that: it waits
 //! until leases are over, not until clocks agree. So an empty server is promised for only
 //! if its clock is behind nobody's ([`Clocks::EmptyOnesLead`]); the model calls that a
-//! counter "where it was, or above all that was ever issued".
+//! counter "where it was, or above all that was ever issued", and has the counter-example
+//! for one that is not.
 //!
 //! Without quarantine two do hold a lock at once: how often, the record says.
 
@@ -31,7 +32,7 @@ const SITES: usize = 3;
 /// Of faults, in a trial.
 const ROUNDS: usize = 6;
 
-/// Of everything that may grow old: leases, and a quarantine as long as the longest.
+/// No lease is longer than a second, and so no quarantine.
 const QUARANTINE: [&str; 2] = ["redislock.quarantine yes", "redislock.max-ttl-ms 1000"];
 
 /// A campaign over five servers.
