@@ -125,7 +125,8 @@ impl QuorumLock {
     }
 
     /// Asks until a majority grants the lock, the wait is over, or a majority will always
-    /// refuse (no module, a wrong password): then with the reason of the last attempt. Between attempts there is a random pause, which grows.
+    /// refuse (no module, a wrong password): then with the reason of the last attempt.
+    /// Between attempts there is a random pause, which grows.
     ///
     /// There is no line over several servers: whoever asks at the right moment is first.
     /// Dropping the future ends the attempt, and gives back what it was granted.
