@@ -26,7 +26,7 @@ use stand::Failure;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use ways::{Crowd, Keys, Stage, Way, WAYS};
+use ways::{Crowd, Keys, Stage, Way, WAYS, WAYS_WITH_FAULTS};
 
 /// Measures locks on several servers: ours, rslock's and redsync's. About five minutes.
 #[derive(Parser)]
@@ -59,7 +59,7 @@ struct Arguments {
     #[arg(long, default_value_t = 2)]
     fault_rounds: usize,
     /// For how long.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 1.5)]
     fault_seconds: f64,
     /// The lease in milliseconds.
     #[arg(long, default_value_t = 30_000)]
@@ -212,11 +212,20 @@ impl Bench {
         Ok(all)
     }
 
+    fn ways_with_faults(&self) -> impl Iterator<Item = Way> + '_ {
+        let ways = &self.arguments.ways;
+        let is_asked_for = |way: &Way| match way {
+            Way::OursDropped => ways.contains(&Way::Ours),
+            way => ways.contains(way),
+        };
+        WAYS_WITH_FAULTS.into_iter().filter(is_asked_for)
+    }
+
     fn faults(&self) -> Result<Vec<FaultRow>, Failure> {
         let mut rows = Vec::new();
         let window = Duration::from_secs_f64(self.arguments.fault_seconds);
         for &fault in &self.arguments.faults {
-            for &way in &self.arguments.ways {
+            for way in self.ways_with_faults() {
                 let (mut seen, mut left) = (Seen::default(), 0);
                 for _ in 0..self.arguments.fault_rounds {
                     let lot = (FAULTY, window, self.ttl());

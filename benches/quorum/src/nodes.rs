@@ -15,8 +15,8 @@ use std::time::Duration;
 const SLOW: Duration = Duration::from_millis(50);
 /// How much later one that is late hears it, at most.
 const LATE: Duration = Duration::from_secs(2);
-/// By then everything that was on its way has arrived.
-const SETTLED: Duration = Duration::from_millis(2_500);
+/// By then everything that was on its way has arrived, and was answered.
+const SETTLED: Duration = Duration::from_millis(700);
 
 /// What is wrong with one server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -121,9 +121,10 @@ impl Nodes {
             kill(id, Signal::SIGCONT)?;
         }
         let seen = seen?;
-        if matches!(fault, Fault::Silent | Fault::Late) {
-            std::thread::sleep(SETTLED);
-        }
+        std::thread::sleep(match fault {
+            Fault::Silent | Fault::Late => SETTLED + LATE,
+            _ => SETTLED,
+        });
         let left = first.client()?.ask(&["DBSIZE"])?.parse()?;
         Ok((seen, left))
     }

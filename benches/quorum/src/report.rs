@@ -136,9 +136,8 @@ impl FaultRow {
 
     /// As a line of the table.
     pub fn line(&self) -> String {
-        // Of few, the 99th of a hundred is the longest.
         format!(
-            "| {} | {} | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} ms | {} of {} | {} |",
+            "| {} | {} | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} ms | {} of {} | {}{} |",
             self.fault.name(),
             self.way.name(),
             self.acquire_p50_ms,
@@ -148,6 +147,10 @@ impl FaultRow {
             self.had,
             self.asked,
             self.left,
+            match self.left {
+                0 => String::new(),
+                left => format!(" ({:.1} %)", 100.0 * left as f64 / self.asked.max(1) as f64),
+            },
         )
     }
 }
@@ -183,7 +186,8 @@ impl Report {
         self.faulty(&mut all);
         all += &format!(
             "{}, no log; servers and clients on one machine. Medians of {} rounds of {} s each; \
-             with faults all of {} rounds of {} s, and at least one lock in each.\n",
+             with faults all of {} rounds of {} s, and at least one lock in each; of fewer than a \
+             hundred, p99 is the longest.\n",
             self.server, self.rounds, self.seconds, self.fault_rounds, self.fault_seconds
         );
         all

@@ -21,8 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
-    /// This project's crate, as it comes.
+    /// This project's crate, as it comes; the release is waited for.
     Ours,
+    /// The same; the lock is dropped, and released in the background.
+    OursDropped,
     /// The crate rslock, as it comes.
     Rslock,
     /// The Go module redsync on go-redis, both as they come.
@@ -34,11 +36,21 @@ pub enum Way {
 /// In the order in which they take turns.
 pub const WAYS: [Way; 4] = [Way::Ours, Way::Rslock, Way::Redsync, Way::RedsyncTuned];
 
+/// When a server is not well, it matters whether the release is waited for.
+pub const WAYS_WITH_FAULTS: [Way; 5] = [
+    Way::Ours,
+    Way::OursDropped,
+    Way::Rslock,
+    Way::Redsync,
+    Way::RedsyncTuned,
+];
+
 impl Way {
     /// Its name in the table.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "redis-lock-client",
+            Self::OursDropped => "redis-lock-client, dropped",
             Self::Rslock => "rslock",
             Self::Redsync => "redsync",
             Self::RedsyncTuned => "redsync, fail fast, 200 ms",
@@ -96,7 +108,7 @@ impl Stage {
         begin: &mut dyn FnMut() -> Result<(), Failure>,
     ) -> Result<Seen, Failure> {
         match way {
-            Way::Ours => self.inside(&Ours::new(crowd)?, crowd, begin),
+            Way::Ours | Way::OursDropped => self.inside(&Ours::new(way, crowd)?, crowd, begin),
             Way::Rslock => self.inside(&Rslock::new(crowd)?, crowd, begin),
             Way::Redsync => redsync::watch(&self.redsync, crowd, None, begin),
             Way::RedsyncTuned => {
@@ -129,14 +141,16 @@ fn addresses(crowd: &Crowd) -> impl Iterator<Item = String> + '_ {
 
 #[derive(Clone)]
 struct Ours {
+    way: Way,
     quorum: Quorum,
     ttl: Duration,
 }
 
 impl Ours {
-    fn new(crowd: &Crowd) -> Result<Self, Failure> {
+    fn new(way: Way, crowd: &Crowd) -> Result<Self, Failure> {
         let clients: Result<Vec<_>, _> = addresses(crowd).map(redis::Client::open).collect();
         Ok(Self {
+            way,
             quorum: Quorum::new(clients?),
             ttl: crowd.ttl,
         })
@@ -155,8 +169,10 @@ impl Locks for Ours {
     }
 
     async fn give_back(&self, held: QuorumGuard) {
-        // Where it could not be released, the lease ends it: that is looked at afterwards.
-        let _ = held.release().await;
+        if self.way == Way::Ours {
+            // Where it could not be released, the lease ends it: that is looked at later.
+            let _ = held.release().await;
+        }
     }
 }
 
