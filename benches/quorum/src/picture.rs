@@ -104,7 +104,7 @@ fn panel(
         let number = |&(left, time): &(f64, f64)| {
             let digits = if time < 10.0 { 2 } else { 0 };
             // Less than the axis shows is shown as its least.
-            let less = if time <= LEAST_MS { "< " } else { "" };
+            let less = if time <= LEAST_MS { "<" } else { "" };
             let number = format!("{less}{time:.digits$}");
             Text::new(number, (left + 0.5, time * 1.06), centred.clone())
         };

@@ -163,7 +163,10 @@ impl Locks for Ours {
     async fn take(&self, key: String, keys: Keys, left: Duration) -> Option<QuorumGuard> {
         let lock = QuorumLock::new(&self.quorum, key).ttl(self.ttl);
         match keys {
-            Keys::Own => lock.try_acquire().await.ok(),
+            Keys::Own => {
+                let held = lock.try_acquire().await;
+                held.inspect_err(|why| eprintln!("no lock: {why}")).ok()
+            }
             Keys::One => lock.wait(left + PATIENCE).acquire().await.ok(),
         }
     }
