@@ -1,9 +1,9 @@
 //! Servers that die, stop, forget, or have no module.
 
-use super::support::{eventually, pass, Server};
+use super::support::{eventually, pass, patience, Server};
 use super::{Nodes, KEY, TTL};
 use redis_lock_client::quorum::error::Why;
-use redis_lock_client::{LossReason, Released};
+use redis_lock_client::{LossReason, QuorumLock, Released};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -132,4 +132,41 @@ async fn who_waits_is_told_at_once_what_a_majority_will_always_say() {
     let refused = nodes.lock().acquire().await.expect_err("no right");
     assert_eq!(refused.why(), Why::Unreachable);
     assert!(refused.to_string().contains("NOPERM"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_share_a_connection_leave_nothing_on_a_server_that_comes_back_late() {
+    let nodes = Nodes::start(3);
+    let quorum = nodes.quorum();
+    let of = |number: u32| {
+        let lock = QuorumLock::new(&quorum, format!("seat:{number}"));
+        let lock = lock.ttl(TTL * 1_000).wait(patience());
+        lock.timeout(Duration::from_millis(100))
+    };
+    of(0).acquire().await.expect("it is free").release().await;
+    nodes.0[2].signal("STOP");
+    let mut workers = Vec::new();
+    for worker in 0..8 {
+        let locks: Vec<_> = (0..8).map(|number| of(1 + worker * 8 + number)).collect();
+        workers.push(tokio::spawn(async move {
+            for lock in locks {
+                let guard = lock.acquire().await.expect("two of three");
+                drop(guard);
+            }
+        }));
+    }
+    for worker in workers {
+        worker.await.expect("no panic");
+    }
+    // All have given up by then: what they asked stands in the server's buffers.
+    let mut watched = nodes.0[0].client();
+    eventually("nobody holds anything elsewhere", || {
+        (watched.number("DBSIZE") == 0).then_some(())
+    });
+    pass(Duration::from_secs(1));
+    nodes.0[2].signal("CONT");
+    let mut late = nodes.0[2].client();
+    eventually("nothing is left on the late one", || {
+        (late.number("DBSIZE") == 0).then_some(())
+    });
 }

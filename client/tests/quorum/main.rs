@@ -40,7 +40,9 @@ impl Nodes {
     /// With a time-out that a busy machine keeps.
     fn lock(&self) -> QuorumLock {
         let lock = QuorumLock::new(&self.quorum(), KEY);
-        lock.ttl(TTL).timeout(Duration::from_millis(400))
+        let lock = lock.ttl(TTL).timeout(Duration::from_millis(400));
+        // A test that goes wrong is to fail, and to say which server said what.
+        lock.wait(support::patience())
     }
 
     fn clients(&self) -> Vec<Client> {
