@@ -33,6 +33,28 @@ async fn any_two_of_five_may_be_killed_and_no_lower_token_is_ever_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_two_that_alone_had_the_largest_token_may_be_killed() {
+    let mut nodes = Nodes::start(5);
+    for client in &mut nodes.clients()[..2] {
+        let token = client.acquired("other", "me", 60_000) + 1_000_000_000;
+        client.say(&format!("LOCK.EXTEND other me 60000 RAISE {token}"));
+    }
+    // So these two and one more grant it.
+    nodes.0[3].signal("STOP");
+    nodes.0[4].signal("STOP");
+    let guard = nodes.lock().acquire().await.expect("three of five");
+    let token = guard.token();
+    guard.release().await;
+    nodes.0[0].kill();
+    nodes.0[1].kill();
+    nodes.0[3].signal("CONT");
+    nodes.0[4].signal("CONT");
+    let guard = nodes.lock().acquire().await.expect("the other three");
+    assert!(guard.token() > token, "{:?} {token:?}", guard.token());
+    guard.release().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_there_is_no_lock_and_each_server_is_named() {
     let mut nodes = Nodes::start(3);
     nodes.0[0].kill();
