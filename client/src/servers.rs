@@ -58,6 +58,7 @@ pub(crate) struct Shared {
 }
 
 /// A shared connection, as it was when it was asked for.
+#[derive(Clone)]
 pub(crate) struct Line {
     pub node: Node<Connection>,
     door: Door,

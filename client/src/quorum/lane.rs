@@ -6,6 +6,7 @@ use crate::error::{Error, ErrorKind};
 use crate::node::Request;
 use crate::servers::{Line, Servers};
 use crate::token::Token;
+use std::future::Future;
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
@@ -39,6 +40,7 @@ struct Kept {
 }
 
 /// The way to one server.
+#[derive(Clone)]
 pub(super) struct Lane {
     pub node: Servers,
     pub request: Request,
@@ -50,11 +52,10 @@ impl Lane {
     pub async fn run(self, mut asks: UnboundedReceiver<Ask>, heard: UnboundedSender<Heard>) {
         let mut kept = Kept::default();
         while let Some(ask) = asks.recv().await {
-            let mut said = self.ask(ask.request, &mut kept).await;
-            if ask.request == Asked::Release && said.as_ref().is_err_and(Error::is_unanswered) {
-                // Once more, on a new connection. If that fails, too, the lease ends it.
-                said = self.ask(ask.request, &mut kept).await;
-            }
+            let said = match ask.request {
+                Asked::Release => self.release(kept.line.take()).await,
+                asked => self.ask(asked, &mut kept).await,
+            };
             if heard.send(Heard { ask, said }).is_err() {
                 return;
             }
@@ -64,18 +65,13 @@ impl Lane {
     /// On the line of what was asked before, also if others have given up on that
     /// connection since: what was asked there may yet arrive.
     async fn ask(&self, asked: Asked, kept: &mut Kept) -> Result<Reply, Error> {
-        let late = || Error::new(self.node.name(), ErrorKind::TimedOut(self.timeout));
         let key = &self.request.key;
         let mut line = match kept.line.take() {
             Some(line) => line,
             None => {
                 // Whoever asks next finds it open, though this one did not wait for it.
                 let (servers, of) = (self.node.clone(), key.clone());
-                let opened = tokio::spawn(async move { servers.line(&of).await });
-                let opened = tokio::time::timeout(self.timeout, opened).await;
-                opened
-                    .map_err(|_| late())?
-                    .unwrap_or_else(|_| Err(late()))?
+                self.in_time(async move { servers.line(&of).await }).await?
             }
         };
         let (node, owner, ttl) = (&mut line.node, &self.request.owner, self.request.ttl);
@@ -86,16 +82,13 @@ impl Lane {
                 Some(token) => node.raise(key, owner, ttl, token).await.map(held),
                 None => Ok(Reply::HoldsNot),
             },
-            Asked::Release => {
-                let released = node.release(key, owner, None).await;
-                released.map(|was_held| Reply::Released { was_held })
-            }
+            Asked::Release => unreachable!("that is asked in another way"),
         };
         // As long as something may follow, it is to follow on this connection: a RELEASE that
         // overtook its ACQUIRE would leave a hold that nobody knows of.
         let is_late = matches!(&said, Err(error) if matches!(error.kind(), ErrorKind::TimedOut(_)));
         kept.late = if is_late { kept.late + 1 } else { 0 };
-        if is_late && asked != Asked::Release && kept.late < LATE_MOST {
+        if is_late && kept.late < LATE_MOST {
             kept.line = Some(line);
             return said;
         }
@@ -104,5 +97,47 @@ impl Lane {
             kept.line = Some(line);
         }
         said
+    }
+
+    /// Behind what was asked before; and if no answer comes in time, on a new connection, too.
+    async fn release(&self, line: Option<Line>) -> Result<Reply, Error> {
+        let said = self.in_time(self.clone().released(line.clone())).await;
+        if !said.as_ref().is_err_and(Error::is_unanswered) {
+            return said;
+        }
+        if let Some(line) = line {
+            // So that the next one is opened.
+            let _said = self.node.heed(&self.request.key, &line, said).await;
+        }
+        self.in_time(self.clone().released(None)).await
+    }
+
+    /// Released for as long as the lease may last, whoever waits for that: the connection
+    /// does not send what nobody waits for any more, but for what it was faster with.
+    async fn released(self, line: Option<Line>) -> Result<Reply, Error> {
+        let Request {
+            key, owner, ttl, ..
+        } = &self.request;
+        let mut line = match line {
+            Some(line) => line,
+            None => self.node.line(key).await?,
+        };
+        line.node = line.node.within(*ttl);
+        let said = line.node.release(key, owner, None).await;
+        let said = self.node.heed(key, &line, said).await;
+        said.map(|was_held| Reply::Released { was_held })
+    }
+
+    /// What comes of it, if that comes in time. It goes on in any case.
+    async fn in_time<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        let done = tokio::time::timeout(self.timeout, tokio::spawn(work)).await;
+        let late = || Error::new(self.node.name(), ErrorKind::TimedOut(self.timeout));
+        match done {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) | Err(_) => Err(late()),
+        }
     }
 }
