@@ -175,12 +175,14 @@ impl Journal {
         self.list(db, key, What::Released);
     }
 
-    /// The holder asked for more time; only what moved is an event.
-    pub(super) fn extended(&mut self, (db, key): (u32, &[u8]), moved: Moved) {
+    /// The holder asked for more time, or for its hold again.
+    pub(super) fn extend_granted(&mut self) {
         self.counts.extends += 1;
-        if moved == Moved::Yes {
-            self.list(db, key, What::Extended);
-        }
+    }
+
+    /// Its lease or token moved by that.
+    pub(super) fn moved(&mut self, (db, key): (u32, &[u8])) {
+        self.list(db, key, What::Extended);
     }
 
     pub(super) fn session_ended(&mut self, (db, key): (u32, &[u8])) {
@@ -243,11 +245,4 @@ impl Journal {
 /// Whether the end of a hold was noted already.
 pub(super) fn is_noted(hold: HoldRef<'_>) -> bool {
     hold.noted == Noted::Yes || hold.cooling == CoolingNews::Said
-}
-
-/// Whether something moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moved {
-    No,
-    Yes,
 }

@@ -8,7 +8,7 @@ use super::deadlines::DeadlineQueue;
 use super::effect::{Effect, News};
 use super::event::{Answer, Event, Extension, Patience, Place};
 use super::holders::{CoolingNews, Hold};
-use super::journal::{Journal, Moved, Noted, Origin};
+use super::journal::{Journal, Noted, Origin};
 use super::line::Lines;
 use super::slots::Slot;
 use super::table::{ClientId, Lock, LockId, Table};
@@ -201,14 +201,11 @@ impl Locks {
         self.bind(now, (id, token), claim.session);
         let is_later = self.move_lease(now, (id, token), claim.ttl);
         let is_changed = self.change_delay(now, (id, token), claim.delay);
-        let moved = match is_later || is_changed {
-            true => Moved::Yes,
-            false => Moved::No,
-        };
-        if moved == Moved::Yes {
+        self.journal.extend_granted();
+        if is_later || is_changed {
+            self.journal.moved((at.db, at.key));
             self.tell_of(now, (id, token), claim.ttl, effects);
         }
-        self.journal.extended((at.db, at.key), moved);
         Answer::Token(token)
     }
 
@@ -285,14 +282,11 @@ impl Locks {
         if let Extension::Raise(wanted, _) = extension {
             token = self.raise_token(now, (id, token), wanted);
         }
-        let moved = match is_later || token != before {
-            true => Moved::Yes,
-            false => Moved::No,
-        };
-        if moved == Moved::Yes {
+        self.journal.extend_granted();
+        if is_later || token != before {
+            self.journal.moved((at.db, at.key));
             self.tell_of(now, (id, token), ttl, effects);
         }
-        self.journal.extended((at.db, at.key), moved);
         if token != before {
             effects.push(Effect::Signal);
         }

@@ -73,7 +73,7 @@ pub(super) fn turn(ctx: Context<'_>) {
 #[cold]
 fn report_slow(ctx: Context<'_>, took_ms: u64) {
     let setting = CallReply::of(ctx, c"CONFIG", &[c"GET", c"latency-monitor-threshold"]);
-    let threshold = setting.as_ref().and_then(|reply| reply.whole().element(1));
+    let threshold = setting.as_ref().and_then(|reply| reply.element(1));
     let threshold = threshold.and_then(|it| std::str::from_utf8(it.bytes()?).ok()?.parse().ok());
     if threshold.is_some_and(|threshold: u64| threshold > 0 && took_ms >= threshold) {
         // SAFETY: the name is copied.
