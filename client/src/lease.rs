@@ -3,10 +3,16 @@
 use crate::clock::BootTime;
 use std::time::Duration;
 
-/// What clocks may differ in their pace, and something for their coarseness: 1 % of the
-/// lease and 2 ms.
-pub fn drift(ttl: Duration) -> Duration {
-    ttl / 100 + Duration::from_millis(2)
+/// What clocks may differ in their pace, and something for their coarseness: the rule is the
+/// same for one server and for several.
+pub use crate::quorum::protocol::drift;
+
+/// The shortest lease: of a shorter one the drift leaves too little.
+pub(crate) const TTL_LEAST: Duration = Duration::from_millis(100);
+
+/// The servers count in milliseconds: nobody is to believe in a part of one.
+pub(crate) fn in_millis(ttl: Duration) -> Duration {
+    ttl - Duration::from_nanos(u64::from(ttl.subsec_nanos() % 1_000_000))
 }
 
 /// Until when a lease is valid that was asked for at `asked`: ttl from then on, less the

@@ -5,7 +5,7 @@ use crate::clock::{sleep_until, BootTime};
 use crate::error::{Error, ErrorKind, LossReason};
 use crate::guard::Guard;
 use crate::hold::{Claim, Undo};
-use crate::lease::drift;
+use crate::lease::{drift, in_millis, TTL_LEAST};
 use crate::node::{Request, Together};
 use crate::servers::Servers;
 use crate::token::Token;
@@ -49,8 +49,7 @@ impl Lock {
     /// keeps the lock for as long as it likes. Whole milliseconds, from 100 on.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        // The server counts in milliseconds: nobody is to believe in more.
-        self.ttl = ttl - Duration::from_nanos(u64::from(ttl.subsec_nanos() % 1_000_000));
+        self.ttl = in_millis(ttl);
         self
     }
 
@@ -125,7 +124,7 @@ impl Lock {
 
     fn out_of_range(&self) -> Option<&'static str> {
         let has_limit = |most| matches!(self.together, Together::Limit(limit) if most == limit);
-        if self.ttl < Duration::from_millis(100) {
+        if self.ttl < TTL_LEAST {
             return Some("a lease shorter than 100 ms, of which the drift leaves too little");
         }
         if has_limit(0) {

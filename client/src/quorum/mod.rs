@@ -18,6 +18,7 @@ pub mod protocol;
 mod runner;
 
 use crate::clock::{sleep_until, BootTime};
+use crate::lease::{in_millis, TTL_LEAST};
 use crate::servers::Servers;
 use error::{NoQuorum, Why};
 use guard::QuorumGuard;
@@ -31,9 +32,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(640);
 
 /// An answer is waited for no longer than this, unless something else is said.
 const TIMEOUT_MOST: Duration = Duration::from_millis(200);
-
-/// The shortest lease. Less leaves too little for the answers of a majority.
-const TTL_LEAST: Duration = Duration::from_millis(100);
 
 /// Independent servers, each with the module. Clones share their connections.
 #[derive(Clone, Debug)]
@@ -94,8 +92,7 @@ impl QuorumLock {
     /// keeps the lock for as long as it likes. Whole milliseconds, from 100 on.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        // The servers count in milliseconds: nobody is to believe in more.
-        self.ttl = ttl - Duration::from_nanos(u64::from(ttl.subsec_nanos() % 1_000_000));
+        self.ttl = in_millis(ttl);
         self
     }
 

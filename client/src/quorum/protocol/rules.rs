@@ -6,7 +6,8 @@
 use super::{Answer, Moment, Request, Token};
 use std::time::Duration;
 
-/// How much less than its ttl a lease is trusted: clocks do not run equally fast.
+/// How much less than its ttl a lease is trusted, 1 % and 2 ms: clocks do not run equally
+/// fast, and are coarse.
 pub fn drift(ttl: Duration) -> Duration {
     ttl / 100 + Duration::from_millis(2)
 }
